@@ -1,0 +1,25 @@
+"""Where the package's shared files (models, config, launch) lie: checkout, colcon install or pip install."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def share_dir() -> Path:
+    """Return the folder that holds `models/`, `config/` and `launch/`.
+
+    A source checkout wins, then every prefix of the ament index, then the Python prefix.
+
+    Raises:
+        FileNotFoundError: none of the places holds a `models` folder; the message lists them.
+    """
+    prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
+    places = [Path(__file__).resolve().parent.parent]
+    places += [Path(prefix) / "share" / "t2g_ros" for prefix in [*prefixes, sys.prefix]]
+    for place in places:
+        if (place / "models").is_dir():
+            return place
+    looked = ", ".join(str(place) for place in places)
+    raise FileNotFoundError(f"t2g_ros: no 'models' folder in any of: {looked}; reinstall the package")
