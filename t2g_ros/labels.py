@@ -60,7 +60,8 @@ class LabelSpace:
 
     def colorize(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Return (H, W, 3) uint8 RGB for (H, W) uint8 ids; 255 and ids beyond the last class are black."""
-        return cv2.applyColorMap(labels, self._lut)  # twenty times faster than indexing
+        # Twenty times faster than indexing the table.
+        return np.asarray(cv2.applyColorMap(labels, self._lut), np.uint8)
 
     def to_json(self) -> dict[str, Any]:
         """Return the space as plain values: name, classes with id, name and colour, and the ignored id."""
