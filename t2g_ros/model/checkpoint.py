@@ -1,0 +1,54 @@
+"""Saving and loading a network: `<name>.safetensors` with `<name>.yaml` beside it. Nothing unpickles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from t2g_ros.errors import ModelError
+from t2g_ros.model.config import ModelConfig
+from t2g_ros.model.time2general import Time2General
+
+
+def save_model(network: Time2General, path: Path) -> None:
+    """Write weights and config; the weights appear under their name only once they are complete."""
+    tensors = {k: v.detach().float().contiguous().cpu() for k, v in network.state_dict().items()}
+    partial = path.with_suffix(".safetensors.part")
+    save_file(tensors, partial, metadata={"format": "t2g_ros", "labels": network.config.labels})
+    network.config.save(path.with_suffix(".yaml"))
+    partial.replace(path)
+
+
+def load_model(path: Path) -> Time2General:
+    """Build the network of the config beside `path` and load its weights, in eval mode.
+
+    Raises:
+        ModelError: a file is missing, corrupt or foreign, or a tensor is missing, too many, of another
+            shape (a class count that does not match shows so) or not finite.
+    """
+    config = ModelConfig.load(path.with_suffix(".yaml"))
+    network = Time2General(config)
+    expected = network.state_dict()
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"weights {path}: not a readable safetensors file ({error})") from error
+    missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
+    if missing or extra:
+        raise ModelError(
+            f"weights {path}: do not belong to a {config.name} network: "
+            f"{len(missing)} tensor(s) missing {missing[:3]}, {len(extra)} unknown {extra[:3]}"
+        )
+    for key, tensor in found.items():
+        if tensor.shape != expected[key].shape:
+            raise ModelError(
+                f"weights {path}: {key} has shape {list(tensor.shape)}, expected {list(expected[key].shape)} "
+                f"for {config.labels} ({network.classes} classes); weights and {path.stem}.yaml must belong together"
+            )
+        if not tensor.isfinite().all():
+            raise ModelError(f"weights {path}: {key} holds values that are not finite; the file is damaged")
+    network.load_state_dict(found)
+    return network.eval()

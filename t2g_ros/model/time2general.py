@@ -1,0 +1,162 @@
+"""Time2General as two pure functions, `encode` once per frame and `decode` once per output."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from t2g_ros.labels import space
+from t2g_ros.model.config import ModelConfig
+from t2g_ros.model.encoder import MobileNetV2Encoder
+from t2g_ros.model.memory_decoder import MemoryDecoder
+from t2g_ros.model.pixel_decoder import PixelDecoder
+from t2g_ros.model.stability_queries import StabilityModulation, StabilityQueries
+
+OUTPUT_STRIDE = 2
+"""Stride of the labels: scores are raised from stride 4 before the argmax, so thin things keep their edge."""
+
+
+class FrameFeatures(NamedTuple):
+    """All that is kept of one frame; nothing in it depends on any other frame or on the time.
+
+    The fields are tensors of one engine; a leading batch axis B comes first in training.
+    """
+
+    mask_features: Tensor
+    """(B, H/4, W/4, d), channels last, as engines keep it inside."""
+    keys: Tensor
+    """(B, heads, N, d / heads) memory keys over all memory levels."""
+    values: Tensor
+    """(B, heads, N, d / heads) memory values."""
+    queries: Tensor
+    """(B, Q, d) stability queries after they read this frame."""
+
+
+class DecodedClip(NamedTuple):
+    """Scores of the segmented frame."""
+
+    scores: Tensor
+    """(B, K, H/4, W/4) class scores (logits)."""
+    class_logits: Tensor
+    """(B, K) log-odds that a class is in the clip."""
+
+
+class Time2General(nn.Module):
+    """The network (arXiv 2602.09648), with this project's encoder seam and streaming form."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.classes = len(space(config.labels))
+        width = config.width
+        self.encoder = MobileNetV2Encoder()
+        channels = self.encoder.channels
+        self.queries = StabilityQueries(config.queries, width, config.query_rank, len(self.encoder.trunk))
+        self.modulation = nn.ModuleDict(
+            {stride: StabilityModulation(channels[int(stride)], width) for stride in self.encoder.trunk}
+        )
+        self.query_out = nn.Linear(3 * width, width)
+        self.pixel_decoder = PixelDecoder(channels, width)
+        self.level = nn.Parameter(torch.randn(len(config.memory_strides), width) * 0.02)
+        self.position = nn.Linear(4, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.memory_decoder = MemoryDecoder(self.classes, width, config.heads, config.decoder_layers)
+
+    def encode(self, image: Tensor) -> FrameFeatures:
+        """Encode frames, each on its own.
+
+        Args:
+            image: (B, 3, H, W) RGB in 0..255, H and W multiples of 64.
+        """
+        detail, x = self.encoder.forward_stem(image / 127.5 - 1.0)
+        stages: dict[int, Tensor] = {4: detail, 8: x}
+        read: list[Tensor] = []
+        for stride, stage in self.encoder.trunk.items():
+            x, queries = self.modulation[stride](stage(x), self.queries(len(read)))
+            read.append(queries)
+            stages[int(stride)] = x
+        mask_features, pyramid = self.pixel_decoder(stages)
+        # The decoder's queries: maximum, mean and last over the layers (Rein's link, arXiv 2312.04265).
+        layers = torch.stack(read)
+        queries = self.query_out(torch.cat([layers.amax(0), layers.mean(0), layers[-1]], dim=-1))
+        keys, values = self._memory_tokens(pyramid)
+        return FrameFeatures(mask_features.permute(0, 2, 3, 1), keys, values, queries)
+
+    def _memory_tokens(self, pyramid: dict[int, Tensor]) -> tuple[Tensor, Tensor]:
+        keys, values = [], []
+        for index, stride in enumerate(self.config.memory_strides):
+            level = pyramid[stride]
+            tokens = level.flatten(2).transpose(1, 2)  # (B, N, d)
+            where = self.position(_grid(level.shape[-2], level.shape[-1]).to(level))  # (N, d)
+            keys.append(self.key(tokens + where + self.level[index]))
+            values.append(self.value(tokens))
+        heads = (self.config.heads, -1)
+        return (
+            torch.cat(keys, dim=1).unflatten(-1, heads).transpose(1, 2),
+            torch.cat(values, dim=1).unflatten(-1, heads).transpose(1, 2),
+        )
+
+    def decode_layers(
+        self, mask_features: Tensor, keys: Tensor, values: Tensor, queries: Tensor, offsets_s: Tensor, valid: Tensor
+    ) -> list[DecodedClip]:
+        """Scores after every decoder layer, for the auxiliary losses; shapes as in `decode`."""
+        # One set of queries for the clip: the mean over its frames, so none of them can swing it alone.
+        weight = (valid / valid.sum(dim=1, keepdim=True))[..., None, None]
+        clip_queries = self.queries.shared + (queries * weight).sum(dim=1)
+        outputs = []
+        for masks, logits in self.memory_decoder(clip_queries, keys, values, offsets_s, valid):
+            scores = torch.einsum("bkd,bhwd->bkhw", masks, mask_features) * self.config.width**-0.5
+            # Mask2Former multiplies class and mask probabilities; in logits that is a sum.
+            outputs.append(DecodedClip(scores + F.logsigmoid(logits)[..., None, None], logits))
+        return outputs
+
+    def decode(
+        self, mask_features: Tensor, keys: Tensor, values: Tensor, queries: Tensor, offsets_s: Tensor, valid: Tensor
+    ) -> DecodedClip:
+        """Segment one frame of each clip; the order of the T slots does not matter.
+
+        Args:
+            mask_features: (B, H/4, W/4, d) of the segmented frame.
+            keys, values: (B, T, heads, N, d / heads) of all frames in memory, the segmented one among them.
+            queries: (B, T, Q, d).
+            offsets_s: (B, T) seconds of each frame relative to the segmented one, negative for the past.
+            valid: (B, T), 1 where the slot holds a frame, 0 where it is to be ignored.
+        """
+        return self.decode_layers(mask_features, keys, values, queries, offsets_s, valid)[-1]
+
+    def forward(self, clip: Tensor, times_s: Tensor, reference: int = -1) -> DecodedClip:
+        """Segment frame `reference` of whole clips (B, T, 3, H, W) taken at (B, T) seconds."""
+        batch, frames = clip.shape[:2]
+        features = FrameFeatures(*(f.unflatten(0, (batch, frames)) for f in self.encode(clip.flatten(0, 1))))
+        offsets_s = times_s - times_s[:, reference : reference + 1 or None]
+        return self.decode(
+            features.mask_features[:, reference],
+            features.keys,
+            features.values,
+            features.queries,
+            offsets_s,
+            torch.ones_like(offsets_s),
+        )
+
+
+def resolve(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn scores (B, K, H/4, W/4) into labels (B, H/2, W/2) and confidence (B, H/4, W/4), both uint8.
+
+    Labels are the argmax of the raised scores, so that edges are finer than the scores' grid; confidence,
+    the winning class's probability with 255 = certain, is smooth enough to stay on it.
+    """
+    best = scores.amax(dim=1)
+    confidence = 1.0 / (scores - best[:, None]).exp().sum(dim=1)
+    raised = F.interpolate(scores, scale_factor=4 / OUTPUT_STRIDE, mode="bilinear", align_corners=False)
+    return raised.argmax(dim=1).to(torch.uint8), (confidence * 255.0).round().to(torch.uint8)
+
+
+def _grid(height: int, width: int) -> Tensor:
+    """Coordinates of a token grid as smooth features, (height * width, 4): y, x and their squares."""
+    y = torch.linspace(-1, 1, height)[:, None].expand(height, width)
+    x = torch.linspace(-1, 1, width)[None, :].expand(height, width)
+    return torch.stack([y, x, y * y, x * x], dim=-1).reshape(-1, 4)

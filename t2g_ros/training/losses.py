@@ -1,0 +1,85 @@
+"""The losses: segmentation in any label space, masked temporal consistency, class presence."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from t2g_ros.labels import IGNORE
+
+
+def coarse_log_probabilities(scores: Tensor, groups: Tensor) -> Tensor:
+    """Log-probabilities of coarse classes, each the sum of the fine classes it covers.
+
+    Args:
+        scores: (N, K, h, w) logits over the fine classes.
+        groups: (C, K) 0/1, `labels.group_matrix`.
+
+    Returns:
+        (N, C, h, w).
+    """
+    probabilities = torch.softmax(scores, dim=1)
+    # nll_loss wants contiguous input; einsum returns a permuted view.
+    return torch.einsum("ck,nkhw->nchw", groups, probabilities).clamp_min(1e-7).log().contiguous()
+
+
+def segmentation_loss(log_p: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Weighted cross-entropy, mean over labelled pixels; 0 if none is labelled.
+
+    Args:
+        log_p: (N, C, h, w) log-probabilities.
+        labels: (N, h, w) int64, 255 = ignored.
+        weights: (C,) class weights.
+    """
+    total = F.nll_loss(log_p, labels, weights, ignore_index=IGNORE, reduction="sum")
+    return total / (labels != IGNORE).sum().clamp_min(1)
+
+
+def dice_loss(log_p: Tensor, labels: Tensor) -> Tensor:
+    """1 - soft Dice per class over the whole clip, mean over the classes present (V-Net, arXiv 1606.04797).
+
+    Shapes as in `segmentation_loss`.
+    """
+    valid = (labels != IGNORE).unsqueeze(1)
+    target = F.one_hot(labels.where(labels != IGNORE, 0), log_p.shape[1]).permute(0, 3, 1, 2) * valid
+    p = log_p.exp() * valid
+    overlap = (p * target).sum(dim=(0, 2, 3))
+    size = p.sum(dim=(0, 2, 3)) + target.sum(dim=(0, 2, 3))
+    present = target.sum(dim=(0, 2, 3)) > 0
+    if not present.any():
+        return log_p.sum() * 0.0
+    return (1 - (2 * overlap + 1) / (size + 1))[present].mean()
+
+
+def symmetric_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Per-pixel symmetric Kullback-Leibler divergence of two (N, K, h, w) log-probabilities: (N, h, w)."""
+    return 0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=1)
+
+
+def masked_temporal_consistency(log_p: Tensor, labels: Tensor) -> Tensor:
+    """Masked temporal consistency over adjacent frames of a clip (Time2General; form inferred).
+
+    Penalises a change of prediction only where the label is known and does not change.
+
+    Args:
+        log_p: (B, T, K, h, w) log-probabilities.
+        labels: (B, T, h, w), 255 = ignored.
+    """
+    stable = ((labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] != IGNORE)).flatten(0, 1)
+    change = symmetric_kl(log_p[:, 1:].flatten(0, 1), log_p[:, :-1].flatten(0, 1))
+    return (change * stable).sum() / stable.sum().clamp_min(1)
+
+
+def presence_loss(class_logits: Tensor, labels: Tensor, groups: Tensor) -> Tensor:
+    """Binary cross-entropy of "this class is in the clip", for coarse classes that are one fine class.
+
+    Args:
+        class_logits: (B, K).
+        labels: (B, T, h, w), 255 = ignored.
+        groups: (C, K) 0/1.
+    """
+    single = groups.sum(dim=1) == 1
+    present = torch.stack([(labels == c).flatten(1).any(dim=1) for c in range(groups.shape[0])], dim=1)
+    logits = class_logits @ groups.T
+    return F.binary_cross_entropy_with_logits(logits[:, single], present[:, single].to(logits.dtype))
