@@ -1,0 +1,1 @@
+"""The streaming form of the network: clip memory, segmenter, stability. Knows neither ROS nor training."""

@@ -1,0 +1,80 @@
+"""Inference engines behind one protocol; `load_runtime` picks one and says why. Only this folder knows engines."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from t2g_ros.errors import RuntimeUnavailable
+from t2g_ros.runtimes.base import Runtime
+
+RUNTIMES = ("auto", "torch", "openvino")
+PRECISIONS = ("auto", "f32", "bf16", "f16")
+
+__all__ = ["PRECISIONS", "RUNTIMES", "Runtime", "load_runtime"]
+
+
+def load_runtime(
+    model: str | Path,
+    *,
+    runtime: str = "auto",
+    precision: str = "auto",
+    device: str = "auto",
+    input_size: tuple[int, int] | None = None,
+    threads: int = 0,
+) -> Runtime:
+    """Load a network into an engine.
+
+    Args:
+        model: a shipped model's name or the path of a `.safetensors` file.
+        runtime: one of `RUNTIMES`; `auto` takes torch on a CUDA device, else OpenVINO, else torch.
+        precision: one of `PRECISIONS`; `auto` takes the fastest that the hardware computes natively.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        input_size: (height, width), multiples of 64; None takes the model's.
+        threads: CPU threads; 0 takes one per core.
+
+    Raises:
+        ModelError: the model is missing, corrupt or foreign.
+        RuntimeUnavailable: the engine, device or precision asked for cannot be had here.
+        ValueError: a name is unknown.
+    """
+    for key, value, known in (("runtime", runtime, RUNTIMES), ("precision", precision, PRECISIONS)):
+        if value not in known:
+            raise ValueError(f"{key} '{value}': expected one of {', '.join(known)}")
+    if runtime == "auto":
+        runtime, reason = _choose(device)
+    else:
+        reason = "asked for"
+    if runtime == "openvino":
+        from t2g_ros.runtimes.openvino import OpenVINORuntime
+
+        return OpenVINORuntime(
+            model, precision=precision, device=device, input_size=input_size, threads=threads, reason=reason
+        )
+    from t2g_ros.runtimes.torch import TorchRuntime
+
+    return TorchRuntime(
+        model, precision=precision, device=device, input_size=input_size, threads=threads, reason=reason
+    )
+
+
+def _has_cuda() -> bool:
+    # torch takes seconds to import, so it is only asked where an NVIDIA device node exists (desktop, Jetson).
+    if not any(Path(node).exists() for node in ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu")):
+        return False
+    try:
+        import torch
+    except ImportError:
+        return False
+    return torch.cuda.is_available()
+
+
+def _choose(device: str) -> tuple[str, str]:
+    """Return a runtime and the reason for it."""
+    if device.startswith("cuda") or (device == "auto" and _has_cuda()):
+        return "torch", "auto: a CUDA device"
+    if find_spec("openvino") is not None:
+        return "openvino", "auto: no CUDA device; OpenVINO is the fastest on a CPU"
+    if find_spec("torch") is not None:
+        return "torch", "auto: no CUDA device and openvino is not installed"
+    raise RuntimeUnavailable("runtime 'auto': neither openvino nor torch is installed; pip install one of them")

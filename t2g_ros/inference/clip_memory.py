@@ -1,0 +1,88 @@
+"""Which frames of the stream are remembered, chosen by time, and in which slot of the engine's buffers each lies."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from t2g_ros.types import NS_PER_S
+
+
+class ClipMemory:
+    """Addresses T slots by time so that they span `span_s` seconds at any frame rate.
+
+    The newest `lag + 1` frames are always held. A frame that grows older than that is kept as an anchor
+    if it lies at least one spacing, `span_s` over the number of anchor slots, after the last anchor, and is
+    forgotten otherwise. So a fast camera fills the span evenly instead of with its last few frames, and a slow
+    one keeps every frame. Nothing is allocated after construction, and a slot is never moved: a frame's
+    cached keys stay valid as it ages, because its age enters only through `offsets`.
+
+    Args:
+        slots: T, the frames held.
+        span_s: seconds that the memory reaches back from the segmented frame.
+        lag: frames held beyond the segmented one, so that it is segmented with its future in memory.
+
+    Raises:
+        ValueError: `span_s` is not positive or the lag does not fit.
+    """
+
+    def __init__(self, slots: int, span_s: float, lag: int = 0) -> None:
+        if not span_s > 0:
+            raise ValueError(f"clip_span_s is {span_s}, expected more than 0")
+        if not 0 <= lag < slots:
+            raise ValueError(f"lag is {lag}, expected 0 to {slots - 1} for a clip of {slots} frames")
+        self.slots = slots
+        self.lag = lag
+        self._anchor_slots = slots - 1 - lag
+        self._spacing_ns = round(span_s * NS_PER_S / max(self._anchor_slots, 1))
+        # Anchors are at least a spacing apart, so the oldest of a slow stream may lie one spacing beyond the span.
+        self._horizon_ns = round(span_s * NS_PER_S) + self._spacing_ns
+        self._stamps_ns = np.zeros(slots, np.int64)
+        self._recent: list[int] = []  # slots, oldest first
+        self._anchors: list[int] = []  # slots, oldest first
+        self._free = list(range(slots))
+
+    def clear(self) -> None:
+        """Forget every frame."""
+        self._recent.clear()
+        self._anchors.clear()
+        self._free = list(range(self.slots))
+
+    @property
+    def newest_stamp_ns(self) -> int | None:
+        """Stamp of the newest frame, None when empty."""
+        return int(self._stamps_ns[self._recent[-1]]) if self._recent else None
+
+    def claim(self, stamp_ns: int) -> int:
+        """Make room for a frame newer than all others and return the slot to encode it into."""
+        if len(self._recent) > self.lag:
+            self._retire(self._recent.pop(0))
+        slot = self._free.pop()
+        self._stamps_ns[slot] = stamp_ns
+        self._recent.append(slot)
+        return slot
+
+    def _retire(self, slot: int) -> None:
+        """Keep a frame that is no longer recent as an anchor, or free its slot."""
+        elapsed = self._stamps_ns[slot] - self._stamps_ns[self._anchors[-1]] if self._anchors else None
+        if self._anchor_slots == 0 or (elapsed is not None and elapsed < self._spacing_ns):
+            self._free.append(slot)
+            return
+        if len(self._anchors) == self._anchor_slots:
+            self._free.append(self._anchors.pop(0))
+        self._anchors.append(slot)
+
+    def reference(self) -> int | None:
+        """Slot of the frame to segment now, None while a lag fills."""
+        return self._recent[0] if len(self._recent) > self.lag else None
+
+    def stamp_ns(self, slot: int) -> int:
+        """Stamp of the frame in a slot."""
+        return int(self._stamps_ns[slot])
+
+    def view(self, reference: int) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds of every slot relative to the reference's frame, and which slots take part: both (T,) float32."""
+        offsets_ns = self._stamps_ns - self._stamps_ns[reference]
+        valid = np.zeros(self.slots, np.float32)
+        for slot in (*self._anchors, *self._recent):
+            valid[slot] = abs(offsets_ns[slot]) <= self._horizon_ns
+        return (offsets_ns / NS_PER_S * valid).astype(np.float32), valid

@@ -1,0 +1,170 @@
+"""The heart: frames in, segmentations out, the memory between them. Node, replay, demo and benchmarks all drive it."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from time import perf_counter
+
+import cv2
+import numpy as np
+
+from t2g_ros.errors import InputError
+from t2g_ros.inference.clip_memory import ClipMemory
+from t2g_ros.labels import IGNORE
+from t2g_ros.runtimes.base import Runtime
+from t2g_ros.types import NS_PER_S, Frame, Segmentation
+
+OUTPUT_RESOLUTIONS = ("source", "model")
+SHRINK = 1.5
+"""Frames larger than the network's input by more than this are averaged down: subsampling them would alias,
+and aliasing flickers."""
+
+
+class StreamSegmenter:
+    """Segments one camera's stream.
+
+    Every frame is encoded once and decoded once against the memory. The memory empties itself when time goes
+    backwards (`stamp_backward`: a bag loops), after a silence (`gap`) and when the image size changes
+    (`size_change`).
+
+    Args:
+        runtime: the engine; its clip buffers belong to this stream from now on.
+        clip_span_s: seconds that the memory reaches back.
+        max_gap_s: a longer pause between two frames empties the memory.
+        lag: frames by which the output trails the input; the memory then also holds the future.
+        output_resolution: `source` or `model` (the network's input size).
+        min_confidence: labels less certain than this, 0..1, become 255.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        clip_span_s: float = 1.0,
+        max_gap_s: float = 2.0,
+        lag: int = 0,
+        output_resolution: str = "source",
+        min_confidence: float = 0.0,
+    ) -> None:
+        if output_resolution not in OUTPUT_RESOLUTIONS:
+            raise ValueError(f"output_resolution '{output_resolution}': expected one of {OUTPUT_RESOLUTIONS}")
+        if not max_gap_s > 0:
+            raise ValueError(f"max_gap_s is {max_gap_s}, expected more than 0")
+        if not 0.0 <= min_confidence <= 1.0:
+            raise ValueError(f"min_confidence is {min_confidence}, expected 0 to 1")
+        self.runtime = runtime
+        self.max_gap_s = max_gap_s
+        self.output_resolution = output_resolution
+        self.min_confidence = min_confidence
+        self.reset_counts: Counter[str] = Counter()
+        self._memory = ClipMemory(runtime.slots, clip_span_s, lag)
+        self._pending: deque[Frame] = deque(maxlen=lag + 1)  # oldest is the one to segment next
+        self._reset_cause: str | None = None
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the clip memory, constant over the stream's life."""
+        return self.runtime.memory_bytes
+
+    def reset(self, cause: str) -> None:
+        """Empty the memory; the next segmentation carries the cause."""
+        self._memory.clear()
+        self._pending.clear()
+        self.reset_counts[cause] += 1
+        self._reset_cause = cause
+
+    def step(self, frame: Frame) -> Segmentation | None:
+        """Take the next frame and segment the one that is due, None while a lag fills.
+
+        Raises:
+            InputError: the frame is not (H, W, 3) uint8 or repeats the last stamp; the memory is as before.
+            Exception: whatever the engine raises; the memory is emptied then (`inference_error`).
+        """
+        self._check(frame)
+        self._reset_if_broken(frame)
+        try:
+            return self._step(frame)
+        except Exception:
+            self.reset("inference_error")
+            raise
+
+    def _step(self, frame: Frame) -> Segmentation | None:
+        stages: dict[str, float] = {}
+        start = perf_counter()
+
+        def lap(stage: str) -> None:
+            nonlocal start
+            now = perf_counter()
+            stages[stage] = (now - start) * 1e3
+            start = now
+
+        rgb = self._to_input(frame.rgb)
+        lap("preprocess")
+        self.runtime.encode(rgb, self._memory.claim(frame.stamp_ns))
+        self._pending.append(frame)
+        lap("encode")
+        reference = self._memory.reference()
+        if reference is None:
+            return None
+        offsets_s, valid = self._memory.view(reference)
+        labels, confidence = self.runtime.decode(reference, offsets_s, valid)
+        lap("decode")
+        segmentation = self._segmentation(self._pending[0], labels, confidence, offsets_s, valid, stages)
+        lap("postprocess")
+        self._reset_cause = None
+        return segmentation
+
+    def _check(self, frame: Frame) -> None:
+        rgb = frame.rgb
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype != np.uint8 or 0 in rgb.shape:
+            raise InputError(f"frame: found {rgb.dtype} {rgb.shape}, expected uint8 (H, W, 3) with H, W > 0")
+        if frame.stamp_ns == self._memory.newest_stamp_ns:
+            raise InputError(f"frame: stamp {frame.stamp_ns} ns repeats the last one; each frame needs its own")
+
+    def _reset_if_broken(self, frame: Frame) -> None:
+        """Empty the memory if the frame does not continue the stream."""
+        newest = self._memory.newest_stamp_ns
+        if newest is None:
+            return
+        if frame.stamp_ns < newest:
+            self.reset("stamp_backward")
+        elif frame.stamp_ns - newest > self.max_gap_s * NS_PER_S:
+            self.reset("gap")
+        elif frame.size != self._pending[-1].size:
+            self.reset("size_change")
+
+    def _to_input(self, rgb: np.ndarray) -> np.ndarray:
+        height, width = self.runtime.input_size
+        shrink = max(rgb.shape[0] / height, rgb.shape[1] / width)
+        how = cv2.INTER_AREA if shrink > SHRINK else cv2.INTER_LINEAR
+        return cv2.resize(rgb, (width, height), interpolation=how)
+
+    def _segmentation(
+        self,
+        frame: Frame,
+        model_labels: np.ndarray,
+        confidence: np.ndarray,
+        offsets_s: np.ndarray,
+        valid: np.ndarray,
+        stages: dict[str, float],
+    ) -> Segmentation:
+        height, width = frame.size if self.output_resolution == "source" else self.runtime.input_size
+        confidence = cv2.resize(confidence, (width, height), interpolation=cv2.INTER_LINEAR)
+        # Class ids must never be blended, so they are repeated.
+        labels = cv2.resize(model_labels, (width, height), interpolation=cv2.INTER_NEAREST)
+        if self.min_confidence > 0:
+            labels[confidence < self.min_confidence * 255] = IGNORE
+        held = offsets_s[valid > 0]
+        return Segmentation(
+            frame=frame,
+            labels=labels,
+            confidence=confidence,
+            model_labels=model_labels,
+            clip_frames=int(valid.sum()),
+            clip_span_s=float(held.max() - held.min()),
+            reset_cause=self._reset_cause,
+            stage_ms=stages,
+        )

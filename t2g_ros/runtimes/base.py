@@ -1,0 +1,64 @@
+"""What every inference engine offers: two functions over buffers that it owns and the memory addresses by slot."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from t2g_ros.labels import LabelSpace
+
+
+class Runtime(Protocol):
+    """An engine with one network loaded, warmed up, and its clip buffers allocated.
+
+    The buffers hold the `FrameFeatures` of `slots` frames on the engine's device. `encode` writes one
+    slot, `decode` reads all of them, so nothing is copied or allocated per frame. The network does
+    not mind the order of the slots; which frame lies where is the business of `inference.ClipMemory`.
+    """
+
+    name: str
+    """`torch` or `openvino`."""
+    precision: str
+    """What the engine really computes in: `f32`, `bf16`, `f16`."""
+    device: str
+    """Where it runs, with the hardware's name."""
+    reason: str
+    """Why this runtime was chosen."""
+    model_name: str
+    labels: LabelSpace
+    input_size: tuple[int, int]
+    """(height, width) of the images that `encode` takes."""
+    slots: int
+    """T, the frames that the memory holds."""
+    memory_bytes: int
+    """Bytes of the clip buffers, fixed from the start."""
+
+    def encode(self, rgb: np.ndarray, slot: int) -> None:
+        """Encode a (height, width, 3) uint8 RGB image of `input_size` into a slot."""
+
+    def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Segment the frame in `slot`.
+
+        Args:
+            slot: the frame to segment.
+            offsets_s: (T,) float32 seconds of each slot's frame relative to the segmented one.
+            valid: (T,) float32, 1 for slots that hold a frame of this clip.
+
+        Returns:
+            Labels (height / 2, width / 2) and confidence (height / 4, width / 4), uint8, owned by the caller.
+        """
+
+
+def feature_shapes(
+    width: int, queries: int, heads: int, memory_strides: tuple[int, ...], size: tuple[int, int]
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of one frame's `FrameFeatures` fields, without the batch axis."""
+    h, w = size
+    tokens = sum((h // s) * (w // s) for s in memory_strides)
+    return {
+        "mask_features": (h // 4, w // 4, width),
+        "keys": (heads, tokens, width // heads),
+        "values": (heads, tokens, width // heads),
+        "queries": (queries, width),
+    }

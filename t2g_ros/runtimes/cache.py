@@ -1,0 +1,59 @@
+"""Where converted graphs are kept between starts: by content, written atomically, never trusted to be writable."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from t2g_ros import __version__
+
+
+def cache_dir() -> Path:
+    """`$T2G_CACHE_DIR`, else `$XDG_CACHE_HOME/t2g_ros`, else `~/.cache/t2g_ros`."""
+    if "T2G_CACHE_DIR" in os.environ:
+        return Path(os.environ["T2G_CACHE_DIR"])
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "t2g_ros"
+
+
+def content_key(files: list[Path], *facts: str) -> str:
+    """Hash of files and of whatever else the cached thing depends on (engine version, shape, precision)."""
+    digest = hashlib.sha256(__version__.encode())
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    for fact in facts:
+        digest.update(b"\0" + fact.encode())
+    return digest.hexdigest()[:32]
+
+
+def cached_folder(key: str, build: Callable[[Path], None]) -> Path | None:
+    """Return the folder of `key`, built by `build(folder)` if it is not there yet.
+
+    The folder is built beside its final place and renamed, so other processes see all of it or nothing.
+    Returns None when the cache cannot be written; then the caller builds in memory.
+    """
+    final = cache_dir() / key
+    if final.is_dir():
+        return final
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=final.parent))
+    except OSError:
+        return None
+    try:
+        build(partial)
+        partial.rename(final)
+    except OSError:
+        # Full or read-only, or another process was first.
+        return final if final.is_dir() else None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return final
+
+
+def drop(key: str) -> None:
+    """Forget a damaged entry."""
+    shutil.rmtree(cache_dir() / key, ignore_errors=True)

@@ -1,0 +1,151 @@
+"""The OpenVINO engine, for CPUs. Once a model is converted and cached, a start needs no torch."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from t2g_ros.errors import RuntimeUnavailable
+from t2g_ros.labels import space
+from t2g_ros.model.config import ModelConfig
+from t2g_ros.model.shipped import resolve_model
+from t2g_ros.runtimes import cache
+from t2g_ros.runtimes.base import feature_shapes
+
+try:
+    import openvino as ov
+except ImportError as error:
+    raise RuntimeUnavailable("runtime openvino: not installed; pip install 't2g_ros[openvino]'") from error
+
+log = logging.getLogger(__name__)
+
+OV_TYPES = {"f32": ov.Type.f32, "bf16": ov.Type.bf16}
+
+
+class OpenVINORuntime:
+    """See `runtimes.base.Runtime`. The clip buffers are NumPy arrays that the engine reads and writes in place."""
+
+    name = "openvino"
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        precision: str,
+        device: str,
+        input_size: tuple[int, int] | None,
+        threads: int,
+        reason: str,
+    ) -> None:
+        if device not in ("auto", "cpu"):
+            raise RuntimeUnavailable(f"runtime openvino: device '{device}' is not supported; use cpu, or runtime torch")
+        if precision not in ("auto", *OV_TYPES):
+            raise RuntimeUnavailable(f"runtime openvino: precision '{precision}' is not supported; use f32 or bf16")
+        weights = resolve_model(model)
+        config = ModelConfig.load(weights.with_suffix(".yaml"))
+        if input_size is not None:
+            config = replace(config, input_size=input_size)
+        core = ov.Core()
+        native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if precision == "auto":
+            precision = "bf16" if "BF16" in native else "f32"
+        elif precision == "bf16" and "BF16" not in native:
+            # OpenVINO would accept the hint and silently compute in f32; say so instead.
+            log.warning("runtime openvino: this CPU has no native bf16, computing in f32")
+            precision = "f32"
+        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": OV_TYPES[precision]}
+        if threads:
+            options["INFERENCE_NUM_THREADS"] = threads
+        encode, decode = (core.compile_model(graph, "CPU", options) for graph in _graphs(core, weights, config))
+
+        self.precision = precision
+        self.device = core.get_property("CPU", "FULL_DEVICE_NAME")
+        self.reason = reason
+        self.model_name = config.name
+        self.labels = space(config.labels)
+        self.input_size = config.input_size
+        self.slots = config.clip_frames
+        shapes = feature_shapes(config.width, config.queries, config.heads, config.memory_strides, config.input_size)
+        buffers = {field: np.zeros((1, self.slots, *shape), np.float32) for field, shape in shapes.items()}
+        self.memory_bytes = sum(b.nbytes for b in buffers.values())
+        # Views of one slot each, which encode writes straight into.
+        self._slots = [
+            [ov.Tensor(b[:, slot], shared_memory=True) for b in buffers.values()] for slot in range(self.slots)
+        ]
+        self._buffers = buffers
+        self._encode = encode.create_infer_request()
+        self._decode = decode.create_infer_request()
+        self._offsets = np.zeros((1, self.slots), np.float32)
+        self._valid = np.ones((1, self.slots), np.float32)
+        rest = [buffers["keys"], buffers["values"], buffers["queries"], self._offsets, self._valid]
+        for index, array in enumerate(rest, start=1):
+            self._decode.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
+        self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are compiled here
+        self.decode(0, self._offsets[0], self._valid[0])
+
+    def encode(self, rgb: np.ndarray, slot: int) -> None:
+        """See `Runtime.encode`."""
+        request = self._encode
+        request.set_input_tensor(ov.Tensor(np.ascontiguousarray(rgb)[None], shared_memory=True))
+        for index, tensor in enumerate(self._slots[slot]):
+            request.set_output_tensor(index, tensor)
+        request.infer()
+
+    def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Runtime.decode`."""
+        self._offsets[0], self._valid[0] = offsets_s, valid
+        request = self._decode
+        request.set_input_tensor(0, self._slots[slot][0])
+        request.infer()
+        return request.get_output_tensor(0).data[0].copy(), request.get_output_tensor(1).data[0].copy()
+
+
+def _graphs(core: ov.Core, weights: Path, config: ModelConfig) -> tuple[ov.Model, ov.Model]:
+    """The encode and decode graphs: from the cache, else converted and cached, else only converted."""
+    files = [weights, weights.with_suffix(".yaml")]
+    key = cache.content_key(files, "openvino", ov.get_version(), f"{config.input_size}")
+    converted: list[ov.Model] = []
+
+    def build(folder: Path) -> None:
+        converted.extend(_convert(weights, config))
+        for name, graph in zip(("encode", "decode"), converted, strict=True):
+            # f32 on disk: rounding the weights to f16 would make masks differ from torch's.
+            ov.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
+
+    for _ in range(2):
+        try:
+            folder = cache.cached_folder(key, build)
+        except RuntimeError as error:  # OpenVINO's own writer, on a full disk
+            log.warning("model cache %s: cannot be written (%s); going on without it", cache.cache_dir(), error)
+            folder = None
+        if converted:
+            return converted[0], converted[1]
+        if folder is None:
+            break
+        try:
+            return core.read_model(folder / "encode.xml"), core.read_model(folder / "decode.xml")
+        except RuntimeError as error:
+            log.warning("model cache %s: damaged (%s); converting again", folder, error)
+            cache.drop(key)
+    log.warning("model cache %s: not writable; the model is converted at every start", cache.cache_dir())
+    encode, decode = converted or _convert(weights, config)
+    return encode, decode
+
+
+def _convert(weights: Path, config: ModelConfig) -> list[ov.Model]:
+    import torch
+
+    from t2g_ros.model.checkpoint import load_model
+    from t2g_ros.runtimes.graphs import DecodeGraph, EncodeGraph, example_inputs
+
+    network = load_model(weights)
+    network.config = config
+    graphs = []
+    with torch.no_grad():
+        for graph, example in zip((EncodeGraph(network), DecodeGraph(network)), example_inputs(network), strict=True):
+            shapes = [tuple(tensor.shape) for tensor in example]
+            graphs.append(ov.convert_model(graph.eval(), example_input=example, input=shapes))
+    return graphs

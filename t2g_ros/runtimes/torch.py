@@ -1,0 +1,96 @@
+"""The torch engine: CPU and CUDA."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from t2g_ros.errors import RuntimeUnavailable
+from t2g_ros.labels import space
+from t2g_ros.model.checkpoint import load_model
+from t2g_ros.model.shipped import resolve_model
+from t2g_ros.model.time2general import FrameFeatures, resolve
+from t2g_ros.runtimes.base import feature_shapes
+
+DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
+
+
+class TorchRuntime:
+    """See `runtimes.base.Runtime`. Lower precision is autocast, so norms and softmax stay in f32."""
+
+    name = "torch"
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        precision: str,
+        device: str,
+        input_size: tuple[int, int] | None,
+        threads: int,
+        reason: str,
+    ) -> None:
+        path = resolve_model(model)
+        self._device = self._pick_device(device)
+        cuda = self._device.type == "cuda"
+        if precision == "f16" and not cuda:
+            raise RuntimeUnavailable("runtime torch: precision f16 needs a CUDA device; use f32 or bf16 on a CPU")
+        if precision == "auto":
+            precision = "f16" if cuda else "f32"
+        if threads and not cuda:
+            torch.set_num_threads(threads)
+        network = load_model(path)
+        if input_size is not None:
+            network.config = replace(network.config, input_size=input_size)
+        config = network.config
+        self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.precision = precision
+        self.device = torch.cuda.get_device_name(self._device) if cuda else "cpu"
+        self.reason = reason
+        self.model_name = config.name
+        self.labels = space(config.labels)
+        self.input_size = config.input_size
+        self.slots = config.clip_frames
+        shapes = feature_shapes(config.width, config.queries, config.heads, config.memory_strides, config.input_size)
+        self._buffers = FrameFeatures(
+            **{field: torch.zeros(1, self.slots, *shape, device=self._device) for field, shape in shapes.items()}
+        )
+        self.memory_bytes = sum(b.numel() * b.element_size() for b in self._buffers)
+        self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are chosen here
+        self.decode(0, np.zeros(self.slots, np.float32), np.ones(self.slots, np.float32))
+
+    @staticmethod
+    def _pick_device(device: str) -> torch.device:
+        if device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise RuntimeUnavailable(f"device '{device}': torch {torch.__version__} finds no CUDA device; use cpu")
+        try:
+            return torch.device(device)
+        except RuntimeError as error:
+            raise RuntimeUnavailable(f"device '{device}': expected auto, cpu, cuda or cuda:N") from error
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, DTYPES[self.precision], enabled=self.precision != "f32")
+
+    @torch.inference_mode()
+    def encode(self, rgb: np.ndarray, slot: int) -> None:
+        """See `Runtime.encode`."""
+        image = torch.from_numpy(rgb).to(self._device, non_blocking=True).permute(2, 0, 1)[None].float()
+        with self._autocast():
+            features = self._network.encode(image)
+        for buffer, value in zip(self._buffers, features, strict=True):
+            buffer[:, slot].copy_(value)
+
+    @torch.inference_mode()
+    def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """See `Runtime.decode`."""
+        b = self._buffers
+        times = torch.from_numpy(np.stack([offsets_s, valid])).to(self._device)
+        with self._autocast():
+            clip = self._network.decode(b.mask_features[:, slot], b.keys, b.values, b.queries, times[:1], times[1:])
+        labels, confidence = resolve(clip.scores.float())
+        return labels[0].cpu().numpy(), confidence[0].cpu().numpy()
