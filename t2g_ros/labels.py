@@ -37,9 +37,7 @@ class LabelSpace:
         if palette.shape != (n, 3):
             raise ValueError(f"label space '{self.name}': palette {palette.shape}, expected ({n}, 3)")
         if len(set(self.names)) != n or not 0 < n <= IGNORE:
-            raise ValueError(
-                f"label space '{self.name}': expected 1 to {IGNORE} distinct names, found {self.names}"
-            )
+            raise ValueError(f"label space '{self.name}': expected 1 to {IGNORE} distinct names, found {self.names}")
         lut = np.zeros((256, 1, 3), np.uint8)
         lut[:n, 0] = palette
         palette.setflags(write=False)

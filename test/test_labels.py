@@ -36,9 +36,7 @@ def test_sizes_and_distinct_colours() -> None:
         assert len(np.unique(s.palette, axis=0)) == len(s)
 
 
-@pytest.mark.parametrize(
-    ("dst", "expected"), [(CAMVID11, CITYSCAPES_TO_CAMVID11), (DGVSS15, CITYSCAPES_TO_DGVSS15)]
-)
+@pytest.mark.parametrize(("dst", "expected"), [(CAMVID11, CITYSCAPES_TO_CAMVID11), (DGVSS15, CITYSCAPES_TO_DGVSS15)])
 def test_cityscapes_remaps_are_the_protocol_s(dst: LabelSpace, expected: list[int]) -> None:
     table = remap_table(CITYSCAPES19, dst)
     assert table.dtype == np.uint8

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from t2g_ros.labels import LabelSpace, space
+from t2g_ros.labels import space
 from t2g_ros.training.augment import TrainClip, augment_clip
 from t2g_ros.training.clips import ClipSource, RenderedClips, StillClips, VideoClips
 from t2g_ros.training.config import ConfigError, SourceConfig, TrainConfig
 from t2g_ros.training.datasets import LabelledFolder
-render_clip = None
+from t2g_ros.training.synthetic import render_clip
 
 WEIGHT_CLIPS = 60
 """Clips drawn from each source to measure how common its classes are."""
@@ -59,10 +59,8 @@ class Batches:
 
     def clips(self, step: int) -> list[TrainClip]:
         """The clips of `step`; asking in order keeps the worker one step ahead."""
-        if self._next is not None and self._next[0] == step:
-            clips = self._next[1].result()
-        else:
-            clips = self._clips(step)
+        ready = self._next is not None and self._next[0] == step
+        clips = self._next[1].result() if self._next is not None and ready else self._clips(step)
         self._next = (step + 1, self._worker.submit(self._clips, step + 1))
         return clips
 
@@ -95,8 +93,3 @@ def to_images(clips: list[TrainClip]) -> Tensor:
     """(B * T, 3, h, w) float in 0..255, clip after clip."""
     stacked = torch.from_numpy(np.concatenate([c.images for c in clips]))
     return stacked.permute(0, 3, 1, 2).float()  # stays channels-last in memory, which CPUs prefer
-
-
-def spaces_of(batches: Batches) -> list[LabelSpace]:
-    """The label spaces that occur, each once."""
-    return list({s.space.name: s.space for s in batches.sources}.values())
