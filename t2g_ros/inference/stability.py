@@ -130,7 +130,7 @@ class _Tracker:
         self._recent, self._warped_recent = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         self._ones = np.ones(shape, np.float32)
         self._changed = np.empty(shape, np.uint8)
-        self._followed_low, self._followed = np.empty(low, np.uint8), np.empty(shape, np.uint8)
+        self._followed_low, self._followed = np.empty(low, np.bool_), np.empty(shape, np.uint8)
         self._forward, self._backward, self._where_low, self._back_again = np.zeros((4, *low, 2), np.float32)
         self._error = np.empty(low, np.float32)
         self._where = np.empty((*shape, 2), np.float32)
@@ -151,7 +151,7 @@ class _Tracker:
         flicker = cv2.countNonZero(self._changed) / labels.size
         consistency = self._follow(labels) if follow else None
         # Changes of this very frame have not faded yet.
-        cv2.multiply(self._recent, fade, dst=self._recent)
+        np.multiply(self._recent, fade, out=self._recent)
         if follow:
             cv2.copyTo(self._ones, self._changed, self._recent)
         self._keep(labels)
@@ -181,12 +181,12 @@ class _Tracker:
         self._dis.calc(self._grey, self._last_grey, self._backward)
         self._dis.calc(self._last_grey, self._grey, self._forward)
         np.add(self._backward, self._grid_low, out=self._where_low)
-        _remap(self._forward, self._where_low, self._back_again, cv2.INTER_LINEAR, outside=np.inf)
+        _remap(self._forward, self._where_low, self._back_again, cv2.INTER_LINEAR, outside=1e6)
         np.add(self._back_again, self._backward, out=self._back_again)
         np.square(self._back_again, out=self._back_again)
         cv2.transform(self._back_again, np.ones((1, 2), np.float32), dst=self._error)
-        cv2.compare(self._error, RETURN_PX**2, cv2.CMP_LE, dst=self._followed_low)
-        cv2.resize(self._followed_low, (w, h), dst=self._followed, interpolation=cv2.INTER_NEAREST)
+        np.less_equal(self._error, RETURN_PX**2, out=self._followed_low)
+        cv2.resize(self._followed_low.view(np.uint8), (w, h), dst=self._followed, interpolation=cv2.INTER_NEAREST)
 
         np.multiply(self._backward, self._scale, out=self._backward)
         cv2.resize(self._backward, (w, h), dst=self._where, interpolation=cv2.INTER_LINEAR)
@@ -209,7 +209,8 @@ def _grid(shape: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def _remap(source: np.ndarray, where: np.ndarray, into: np.ndarray, how: int, outside: float = 0) -> None:
-    cv2.remap(source, where, None, how, dst=into, borderMode=cv2.BORDER_CONSTANT, borderValue=(outside, outside))
+    border = cv2.BORDER_CONSTANT, (outside, outside)
+    cv2.remap(source, where, None, how, into, *border)  # type: ignore[call-overload]
 
 
 def _mean(values: list[float | None]) -> float | None:
