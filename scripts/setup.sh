@@ -37,7 +37,7 @@ if [[ $(cat "$VENV/stamp" 2>/dev/null) == "$stamp" ]]; then
 else
   say "making $VENV with Python $version and $ros; the first time takes some minutes"
   "$PYTHON" -m venv --clear "${venv_options[@]}" "$VENV"
-  pip=("$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --constraint "$ROOT/constraints.txt")
+  pip=("$VENV/bin/python" -m pip install -qq --disable-pip-version-check --constraint "$ROOT/constraints.txt")
   say "installing the build tools"
   "${pip[@]}" setuptools wheel
   say "installing torch"
