@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -20,7 +20,7 @@ from t2g_ros.sources.image_messages import COMPRESSED_TYPE, RAW_TYPE
 from t2g_ros.types import NS_PER_S
 
 JPEG_QUALITY = 95
-BAG_VERSION = 8
+BAG_VERSION: Final = 8
 """The newest metadata format that Humble and Jazzy both read."""
 START_NS = NS_PER_S
 """Added to the stamps of recordings that start at 0, since a stamp of 0 means "not set" in ROS."""
