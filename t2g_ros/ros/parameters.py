@@ -82,32 +82,22 @@ def _table() -> dict[str, Field[Any]]:
 
 
 def problem_with(name: str, value: Any) -> str | None:
-    """Say what is wrong with a value, found and expected; None if nothing is."""
-    metadata = _table()[name].metadata
-    default = getattr(Settings(), name)
-    if type(value) is not type(default) and not isinstance(default, list):
-        hint = f"; write {float(value)}" if isinstance(default, float) and type(value) is int else ""
-        return f"parameter {name}: found {value!r}, expected a {type(default).__name__}{hint}"
-    low, high = metadata["range"]
-    if low is not None and not low <= value <= high:
-        return f"parameter {name}: found {value}, expected {low} to {high}"
-    if metadata["choices"] and value not in metadata["choices"]:
-        return f"parameter {name}: found '{value}', expected one of {', '.join(metadata['choices'])}"
-    if isinstance(default, list):
-        sides = list(value) if isinstance(value, (list, tuple)) or hasattr(value, "tolist") else []
-        good = len(sides) == 2 and all(type(s) is int for s in sides)
-        if not good or (sides != [0, 0] and any(s <= 0 or s % 64 for s in sides)):
-            return (
-                f"parameter {name}: found {sides or repr(value)}, expected [height, width] in multiples of 64, or [0, 0]"
-            )
+    """Say what is wrong with a value beyond its type and range, which rclpy checks; None if nothing is."""
+    choices = _table()[name].metadata["choices"]
+    if choices and value not in choices:
+        return f"parameter {name}: found '{value}', expected one of {', '.join(choices)}"
+    if name == "input_size":
+        sides = list(value)
+        if len(sides) != 2 or (sides != [0, 0] and any(side <= 0 or side % 64 for side in sides)):
+            return f"parameter {name}: found {sides}, expected [height, width] in multiples of 64, or [0, 0]"
     return None
 
 
 class Parameters:
     """Declares the parameters on a node, refuses bad values and gives the good ones as `Settings`.
 
-    A bad value at start does not end the node: the default is declared in its place and `problems` holds what to
-    say, until somebody sets that parameter.
+    A bad value at start does not end the node: `problems` holds what to say about it until somebody sets that
+    parameter.
     """
 
     def __init__(self, node: Node) -> None:
@@ -119,7 +109,12 @@ class Parameters:
     @property
     def settings(self) -> Settings:
         """The values as they are now."""
+        return self.with_changes([])
+
+    def with_changes(self, changes: list[Parameter]) -> Settings:
+        """The values as they will be after changes that are about to be made."""
         values = {name: self._node.get_parameter(name).value for name in _table()}
+        values |= {change.name: change.value for change in changes if change.name in values}
         values["input_size"] = list(values["input_size"])
         return Settings(**values)
 
@@ -143,15 +138,12 @@ class Parameters:
 
     def _declare(self, name: str, entry: Field[Any]) -> None:
         default = getattr(Settings(), name)
-        # The range is checked here first: rclpy would refuse to declare and say less.
-        override = self._node._parameter_overrides.get(name)
-        problem = problem_with(name, override.value) if override is not None else None
         descriptor = _descriptor(entry, default)
         try:
-            self._node.declare_parameter(name, default, descriptor, ignore_override=problem is not None)
+            problem = problem_with(name, self._node.declare_parameter(name, default, descriptor).value)
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
-            problem = f"parameter {name}: {error}"
             self._node.declare_parameter(name, default, descriptor, ignore_override=True)
+            problem = str(error)
         if problem:
             self.problems[name] = problem
 
