@@ -1,22 +1,17 @@
-"""A real node in a process of its own, a camera and a listener in the test's, and a DDS domain for each test."""
+"""The two sides of a ROS test: the node in a process of its own, and the camera and listener in the test's."""
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-
-pytest.importorskip("rclpy", reason="needs rclpy: a ROS distribution or the wheels of the extra ros-jazzy")
-
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -35,28 +30,6 @@ WAIT_S = 60.0
 START_NS = 1_700_000_000_000_000_000
 FRAME_NS = 100_000_000
 SIZE = (96, 160)
-
-
-@pytest.fixture
-def domain_id() -> Iterator[int]:
-    """A DDS domain that no other test on this machine uses: whoever holds the port holds the domain."""
-    for number in range(1, 100):
-        lock = socket.socket()
-        try:
-            lock.bind(("127.0.0.1", 22100 + number))
-        except OSError:
-            lock.close()
-            continue
-        with lock:
-            yield number
-        return
-    pytest.fail("no DDS domain is free")
-
-
-@pytest.fixture(scope="session")
-def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Converted models are shared between the nodes of a session."""
-    return tmp_path_factory.mktemp("cache")
 
 
 def picture(index: int = 0, size: tuple[int, int] = SIZE) -> np.ndarray:
@@ -238,31 +211,3 @@ class Bench:
         self.node.destroy_node()
         self.executor.shutdown()
         rclpy.shutdown(context=self.context)
-
-
-@pytest.fixture
-def bench(domain_id: int) -> Iterator[Bench]:
-    bench = Bench(domain_id)
-    yield bench
-    bench.close()
-
-
-@pytest.fixture
-def start_node(
-    bench: Bench, domain_id: int, model_cache: Path, random_model: Path, tmp_path: Path
-) -> Iterator[Callable[..., NodeProcess]]:
-    """Start the node with parameters; the small random model unless told otherwise."""
-    processes = bench.processes
-
-    def start(*extra: str, **parameters: Any) -> NodeProcess:
-        parameters = {"model": random_model, "threads": 1, **parameters}
-        process = NodeProcess(domain_id, model_cache, tmp_path / f"node{len(processes)}.log", parameters, extra)
-        processes.append(process)
-        return process
-
-    yield start
-    for process in processes:
-        if process.alive:
-            process.process.kill()
-            process.process.wait()
-        print(process.output)
