@@ -64,7 +64,14 @@ def _strip(b: Builder, x0: float, x1: float, z0: float, z1: float, paint: Paint)
 def _markings(
     b: Builder, rng: np.random.Generator, street: Street, z0: float, start: float, z1: float, next_crossing: bool
 ) -> None:
-    """Lane lines, zebra crossings, stop lines and patches of newer asphalt."""
+    """Wheel tracks, patches and covers in the asphalt, lane lines, zebra crossings and stop lines."""
+    wear = rng.uniform(0.9, 1.04)
+    for side in (-1, 1):
+        for k in range(street.lanes):
+            for track in (-0.8, 0.8):
+                x = side * (k + 0.5) * street.lane_m + track
+                worn = Paint("road", street.asphalt * wear, tile=textures.ASPHALT, scale=(7, 7))
+                b.ground(x - 0.28, x + 0.28, z0, z1, 0.0, worn)
     for _ in range(rng.poisson(3)):
         w, d = rng.uniform(0.4, 1.6), rng.uniform(0.5, 6)
         x, z = rng.uniform(-street.kerb_x + w, street.kerb_x - w), rng.uniform(start, z1 - d)

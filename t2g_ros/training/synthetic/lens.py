@@ -11,6 +11,7 @@ from t2g_ros.training.synthetic.styles import Style
 
 F32 = NDArray[np.float32]
 NOISE_SIDE = 1024
+CONTRAST = 0.35
 
 
 class Lens:
@@ -39,7 +40,8 @@ class Lens:
             light = self._rain(light, t_s)
         grey = light.mean(axis=2, keepdims=True)
         light = np.maximum(grey + style.saturation * (light - grey), 0)
-        image = 255 * np.sqrt(1 - np.exp(-1.35 * style.exposure * light))
+        tone = np.sqrt(1 - np.exp(-1.35 * style.exposure * light))
+        image = 255 * ((1 - CONTRAST) * tone + CONTRAST * tone * tone * (3 - 2 * tone))
         image = cv2.GaussianBlur(image, (0, 0), style.blur_px * unit)
         # The grain is the sensor's, not the world's: another piece of it for every time, found from the time.
         left, top = np.random.default_rng((self.seed, 41, int(round(t_s * 1e6)))).integers(0, NOISE_SIDE, 2)

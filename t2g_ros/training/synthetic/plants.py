@@ -42,12 +42,12 @@ def tree(rng: np.random.Generator, color: NDArray[np.floating]) -> NDArray[np.vo
         b.capsule(top - (0, 0.3, 0), top + (side[0], 0.5 * radius, side[2]), 0.08, 0.04, bark)
     centre = top + (0, 0.75 * radius, 0)
     b.blob(centre, _ragged(rng, 0.85 * radius, 0.18), leaves(color, 0.5))
-    for k in range(9):
+    for k in range(14):
         angle = rng.uniform(0, 2 * np.pi)
-        up = -0.45 + 1.25 * k / 8
+        up = -0.5 + 1.3 * k / 13
         out = np.sqrt(max(0.15, 1 - up**2)) * rng.uniform(0.35, 0.7)
         at = centre + radius * np.array([out * np.cos(angle), 0.75 * up, out * np.sin(angle)])
-        b.blob(at, _ragged(rng, rng.uniform(0.36, 0.55) * radius, 0.22), leaves(color, 0.68 + 0.3 * up))
+        b.blob(at, _ragged(rng, rng.uniform(0.28, 0.5) * radius, 0.2), leaves(color, 0.68 + 0.3 * up))
     return b.build()
 
 

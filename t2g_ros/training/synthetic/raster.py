@@ -74,7 +74,7 @@ def paint(surfaces: NDArray[np.void], view: View) -> NDArray[np.int32]:
     ahead = points[..., 2]
     seen = ahead.max(axis=1) > NEAR_M
     towards = ((view.position - surfaces["points"][:, 0]) * surfaces["normal"]).sum(axis=1) > 1e-3
-    seen &= towards | surfaces["two_sided"] | (surfaces["kind"] != FACE)
+    seen &= towards | surfaces["two_sided"]
     seen[0] = False
     whole = ahead.min(axis=1) > NEAR_M
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.training.synthetic.camera import View
 from t2g_ros.training.synthetic.furniture import LAMP_HEIGHT
 from t2g_ros.training.synthetic.raster import SUPERSAMPLE
+from t2g_ros.training.synthetic.shadows import Shadows
 from t2g_ros.training.synthetic.street import Street
 from t2g_ros.training.synthetic.styles import Style
 from t2g_ros.training.synthetic.surfaces import FACE
@@ -18,15 +17,6 @@ from t2g_ros.training.synthetic.textures import LEVELS, SIZE, atlas
 F32 = NDArray[np.float32]
 SKY_HEIGHT_M = 400.0
 _WARM = np.float32([1.0, 0.72, 0.42])
-
-
-@dataclass(frozen=True)
-class Skyline:
-    """Height of the left and right house fronts, which throw the shadows of the street."""
-
-    heights: F32
-    """(2, n), per metre of z from `z0` on."""
-    z0: float
 
 
 def _samples(buffer: NDArray[np.int32]) -> tuple[NDArray, NDArray, F32, F32, NDArray[np.bool_]]:
@@ -44,7 +34,7 @@ def _samples(buffer: NDArray[np.int32]) -> tuple[NDArray, NDArray, F32, F32, NDA
     ex, ey = (outer % width).astype(np.float32), (outer // width).astype(np.float32)
     xs = np.concatenate([x + 0.5, ex + 0.25, ex + 0.75, ex + 0.25, ex + 0.75])
     ys = np.concatenate([y + 0.5, ey + 0.25, ey + 0.25, ey + 0.75, ey + 0.75])
-    return numbers, np.concatenate([inner, outer]), xs, ys, edge
+    return numbers.astype(np.intp), np.concatenate([inner, outer]), xs, ys, edge
 
 
 def _planes(surfaces: NDArray[np.void], view: View) -> tuple[F32, F32, F32, F32]:
@@ -77,15 +67,6 @@ def _planes(surfaces: NDArray[np.void], view: View) -> tuple[F32, F32, F32, F32]
     return depth.T.astype(np.float32), forms[0], forms[1], np.abs(safe).astype(np.float32)
 
 
-def _shadow(style: Style, street: Street, skyline: Skyline, x: F32, y: F32, z: F32) -> F32:
-    """1 in the sun, 0 where the house front on the sun's side is in the way."""
-    side = 1 if style.sun_towards[0] > 0 else -1
-    run = np.maximum(side * (side * (street.border_x + 0.8) - x), 0) / max(abs(float(style.sun_towards[0])), 1e-3)
-    at = np.clip(z + run * style.sun_towards[2] - skyline.z0, 0, skyline.heights.shape[1] - 1)
-    hit = skyline.heights[(side + 1) // 2][at.astype(np.int32)]
-    return np.clip(0.5 + 1.2 * (y + run * style.sun_towards[1] - hit), 0, 1)
-
-
 def _lamps(style: Style, street: Street, view: View, x: F32, y: F32, z: F32, ray_x: F32, depth: F32) -> tuple[F32, F32]:
     """Light of the street lamps and of the car's own headlights at each sample."""
     along = (z / street.lamp_gap_m - np.round(z / street.lamp_gap_m)) * street.lamp_gap_m
@@ -98,9 +79,12 @@ def _lamps(style: Style, street: Street, view: View, x: F32, y: F32, z: F32, ray
 
 
 def shade(
-    buffer: NDArray[np.int32], surfaces: NDArray[np.void], view: View, street: Street, skyline: Skyline, style: Style
+    buffer: NDArray[np.int32], surfaces: NDArray[np.void], view: View, street: Street, shadows: Shadows | None, style: Style
 ) -> tuple[F32, F32]:
-    """Return the linear (h, w, 3) light and the (h, w) depth in metres; surface 0 is the sky."""
+    """Return the linear (h, w, 3) light and the (h, w) depth in metres; surface 0 is the sky.
+
+    `shadows` is None where there is no sun.
+    """
     numbers, pixels, xs, ys, edge = _samples(buffer)
     height, width = edge.shape
     ray_x = (xs - width / 2) / np.float32(view.focal_px)
@@ -108,11 +92,11 @@ def shade(
     inverse, form_u, form_v, distance = _planes(surfaces, view)
 
     def linear(c: F32) -> F32:
-        return c[0][numbers] * ray_x + c[1][numbers] * ray_y + c[2][numbers]
+        return np.take(c[0], numbers) * ray_x + np.take(c[1], numbers) * ray_y + np.take(c[2], numbers)
 
     depth = 1 / np.maximum(linear(inverse), 1e-4)
-    u = form_u[0][numbers] + depth * linear(form_u[1:])
-    v = form_v[0][numbers] + depth * linear(form_v[1:])
+    u = np.take(form_u[0], numbers) + depth * linear(form_u[1:])
+    v = np.take(form_v[0], numbers) + depth * linear(form_v[1:])
     texels = (SIZE / np.sqrt(surfaces["scale"].prod(axis=1)) / view.focal_px).astype(np.float32)
     footprint = texels[numbers] * depth * np.sqrt(np.maximum(depth / distance[numbers], 1))
     level = np.clip(np.log2(footprint + 1e-6) + 0.5, 0, LEVELS - 1).astype(np.int32)
@@ -126,7 +110,7 @@ def shade(
     z = view.position[2].astype(np.float32) + depth * (rotation[0, 2] * ray_x + rotation[1, 2] * ray_y + rotation[2, 2])
 
     base, second = surfaces["base"] ** 2.2, surfaces["second"] ** 2.2
-    albedo = (base[numbers] + mask * (second - base)[numbers]) * bright[:, None]
+    albedo = (np.take(base, numbers, axis=0) + mask * np.take(second - base, numbers, axis=0)) * bright[:, None]
     normal = np.where(surfaces["kind"][:, None] == FACE, surfaces["normal"], view.rotation[2] * [-0.6, 0, -0.6] + [0, 0.5, 0])
     facing_sun = normal @ style.sun_towards
     facing_sun = np.where(surfaces["two_sided"], np.abs(facing_sun), np.maximum(facing_sun, 0)).astype(np.float32)
@@ -134,8 +118,9 @@ def shade(
     ground_contact = np.clip(0.72 + 0.22 * y, 0.72, 1.0)
     ground_contact[surfaces["layer"][numbers] > 0] = 1.0
     light = (open_sky[numbers] * ground_contact)[:, None] * style.ambient
-    if style.sun.any():
-        sunlit = facing_sun[numbers] * _shadow(style, street, skyline, x, y, z)
+    if shadows is not None:
+        flat = np.take(surfaces["layer"] > 0, numbers)
+        sunlit = np.take(facing_sun, numbers) * shadows.sunlight(x, y, z, flat)
         light += sunlit[:, None] * style.sun
     color = albedo * light
     if style.lamps:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.training.synthetic import buildings, furniture, ground, people, plants, vehicles
-from t2g_ros.training.synthetic.surfaces import Builder, placed
+from t2g_ros.training.synthetic.surfaces import SURFACE, Builder, joined, placed
 
 ZONES = ("town", "houses", "park", "wall", "yards")
 
@@ -63,7 +63,7 @@ class Street:
             greenery=rng.uniform(0.15, 1.0),
             parked=rng.uniform(0.1, 0.85),
             busy=rng.uniform(0.35, 1.0),
-            leaf=np.array([rng.uniform(0.2, 0.4), rng.uniform(0.36, 0.5), rng.uniform(0.1, 0.22)]),
+            leaf=np.array([rng.uniform(0.24, 0.42), rng.uniform(0.36, 0.46), rng.uniform(0.14, 0.24)]),
             marking=np.array([0.86, 0.86, 0.84]) if rng.random() < 0.75 else np.array([0.85, 0.68, 0.2]),
             asphalt=grey * rng.uniform(0.95, 1.05, 3),
             paving=rng.uniform(0.42, 0.68) * np.array([1.03, 1.0, rng.uniform(0.85, 1.0)]),
@@ -126,7 +126,7 @@ def build_block(seed: int, street: Street, index: int) -> Block:
         parts += _kerbside(rng, street, side, start, z1, index)
         if crossing:
             parts += _corner(rng, street, side, start, z0)
-    return Block(np.concatenate(parts), skyline)
+    return Block(joined(parts), skyline)
 
 
 def _frontage(
@@ -150,7 +150,7 @@ def _frontage(
             plot = buildings.Plot(side, side * street.front_x, z + 0.5, z + width - 0.5, 12.0)
             model, height = buildings.hall(rng, plot)
         else:
-            model, height = np.zeros(0, model_dtype()), 0.0
+            model, height = np.zeros(0, SURFACE), 0.0
         out.append(model)
         if height:
             skyline[max(0, int(plot.z0 - origin)) : int(plot.z1 - origin) + 1] = height
@@ -159,11 +159,6 @@ def _frontage(
             out += _garden(rng, street, side, zone, z, z + width)
         z += width
     return out
-
-
-def model_dtype() -> np.dtype:
-    """The dtype of models."""
-    return Builder().build().dtype
 
 
 def _border(
@@ -193,7 +188,7 @@ def _garden(
     for _ in range(rng.poisson(street.greenery * (5 if zone == "park" else 1.4))):
         deep = 16 if zone == "park" else street.yard_m - 1
         x, z = side * (street.border_x + 1.2 + rng.uniform(0, deep)), rng.uniform(z0, z1)
-        color = street.leaf * rng.uniform(0.75, 1.25, 3)
+        color = street.leaf * rng.uniform(0.75, 1.2) * rng.uniform(0.9, 1.1, 3)
         kind = plants.tree if rng.random() < 0.6 else plants.bush
         out.append(placed(kind(rng, color), x, z))
     return out
@@ -213,7 +208,7 @@ def _kerbside(
         for z in np.arange(z0 + 4, z1 - 4, tree_gap):
             if rng.random() < 0.8:
                 at = side * (street.kerb_x + 0.5 * street.verge_m)
-                out.append(placed(plants.tree(rng, street.leaf * rng.uniform(0.8, 1.2, 3)), at, z + rng.uniform(-1, 1)))
+                out.append(placed(plants.tree(rng, street.leaf * rng.uniform(0.8, 1.2) * rng.uniform(0.92, 1.08, 3)), at, z + rng.uniform(-1, 1)))
     for _ in range(rng.poisson(1.8)):
         kind = rng.random()
         model = furniture.sign(rng) if kind < 0.6 else furniture.bollard() if kind < 0.8 else furniture.utility_pole(rng)

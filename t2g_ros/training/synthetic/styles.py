@@ -69,13 +69,13 @@ def draw_style(name: str, seed: int) -> Style:
     }
     table: dict[str, dict] = {
         "day": {
-            "sun": _rgb(1.55, 1.45, 1.3), "ambient": _rgb(0.55, 0.62, 0.74), "zenith": _rgb(0.17, 0.36, 0.78),
-            "horizon": _rgb(0.8, 0.95, 1.15), "cloud": _rgb(1.35, 1.35, 1.36), "haze_m": rng.uniform(350, 900),
+            "sun": _rgb(1.75, 1.6, 1.4), "ambient": _rgb(0.4, 0.46, 0.58), "zenith": _rgb(0.17, 0.36, 0.78),
+            "horizon": _rgb(0.8, 0.95, 1.15), "cloud": _rgb(1.35, 1.35, 1.36), "haze_m": rng.uniform(500, 1600),
             "lamps": 0.0, "glow": 0.35, "wet": 0.0, "rain": 0.0,
         },
         "dusk": {
             "sun": _rgb(0.9, 0.42, 0.18), "ambient": _rgb(0.34, 0.32, 0.42), "zenith": _rgb(0.14, 0.2, 0.42),
-            "horizon": _rgb(1.15, 0.58, 0.32), "cloud": _rgb(0.75, 0.42, 0.4), "haze_m": rng.uniform(250, 600),
+            "horizon": _rgb(1.15, 0.58, 0.32), "cloud": _rgb(0.75, 0.42, 0.4), "haze_m": rng.uniform(350, 900),
             "lamps": 0.35, "glow": 0.8, "wet": 0.0, "rain": 0.0,
         },
         "night": {

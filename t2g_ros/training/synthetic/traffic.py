@@ -14,7 +14,7 @@ from t2g_ros.training.synthetic.street import Street, has_crossing
 from t2g_ros.training.synthetic.surfaces import placed
 
 Model = NDArray[np.void]
-BEHIND_M, AHEAD_M = 14.0, 150.0
+BEHIND_M, AHEAD_M = 14.0, 130.0
 CROSS_M = 40.0
 """Those who cross walk from -CROSS_M to CROSS_M, far enough to come from behind the houses, and start again."""
 

@@ -75,8 +75,8 @@ def car(rng: np.random.Generator) -> NDArray[np.void]:
     across(f, nose, half, screen, belt, half, body.tinted(1.1))
     across(back, belt, half, r, belt - 0.03, half, body.tinted(1.1))
     glass = Paint("car", GLASS, tile=textures.GLASS, scale=(2.5, 0.9))
-    across(screen, belt, 0.98 * half, roof_front, height, roof_half, glass)
-    across(back, belt, 0.98 * half, roof_rear, height, roof_half, glass)
+    across(screen, belt, half, roof_front, height, roof_half, glass)
+    across(back, belt, half, roof_rear, height, roof_half, glass)
     b.face(
         [(-roof_half, height, roof_front), (roof_half, height, roof_front),
          (roof_half, height, roof_rear), (-roof_half, height, roof_rear)],
@@ -112,7 +112,7 @@ def truck(rng: np.random.Generator) -> NDArray[np.void]:
     f, r = length / 2, -length / 2
     hue = rng.uniform(0.15, 0.9, 3)
     cab = Paint("truck", hue * 0.5 + 0.25, tile=textures.PLASTER, scale=(5, 5))
-    cargo = Paint("truck", 0.35 * rng.uniform(0.3, 1, 3) + 0.55, hue, textures.SIGN, (length, 5.0))
+    cargo = Paint("truck", 0.55 + 0.3 * rng.random() + 0.12 * hue - 0.06, hue, textures.SIGN, (5.0, 4.4))
     dark = Paint("truck", (0.09, 0.09, 0.1))
     _shadow(b, half, length)
     b.box((-half + 0.1, 0.45, r), (half - 0.1, 1.0, f - 0.3), dark)
