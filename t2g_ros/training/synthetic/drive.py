@@ -12,7 +12,8 @@ from t2g_ros.training.synthetic import backdrop
 from t2g_ros.training.synthetic.camera import Ego
 from t2g_ros.training.synthetic.lens import Lens
 from t2g_ros.training.synthetic.raster import SUPERSAMPLE, paint, painting_order
-from t2g_ros.training.synthetic.shading import shade
+from t2g_ros.training.synthetic.sampling import Samples
+from t2g_ros.training.synthetic.shading import Shader
 from t2g_ros.training.synthetic.shadows import Shadows
 from t2g_ros.training.synthetic.street import Block, Street, build_block
 from t2g_ros.training.synthetic.styles import draw_style
@@ -73,7 +74,7 @@ class Drive:
             heights = np.concatenate([b.skyline for b in blocks], axis=1).astype(np.float32)
             z0, z = first * self.street.block_m, float(view.position[2])
             shadows = Shadows(surfaces, self.style.sun_towards, self.street, heights, z0, z)
-        light, depth = shade(buffer, surfaces, view, self.street, shadows, self.style)
+        light, depth = Shader(surfaces, view, self.street, shadows, self.style).image(Samples.of(buffer))
         wet = np.isin(labels, [CITYSCAPES19.id_of("road"), CITYSCAPES19.id_of("sidewalk")]).astype(np.float32)
         return self.lens.expose(light, depth, wet, view, t_s), labels
 

@@ -66,9 +66,9 @@ class Lens:
         veil = np.zeros((height, width), np.uint8)
         for x, phase, speed, far in self._drops:
             fall = (phase + t_s * (1.2 + speed)) % 1.0
-            length = height * (0.03 + 0.07 * (1 - far))
+            length = height * (0.02 + 0.06 * (1 - far))
             at = (x * 1.1 * width - 0.06 * fall * width, (1.3 * fall - 0.15) * height)
             start = (round(at[0] * 16), round(at[1] * 16))
             end = (round((at[0] - 0.05 * length) * 16), round((at[1] + length) * 16))
-            cv2.line(veil, start, end, int(40 + 70 * (1 - far)), 1, cv2.LINE_AA, 4)
+            cv2.line(veil, start, end, int(25 + 45 * (1 - far)), 1, cv2.LINE_AA, 4)
         return light + (veil.astype(np.float32) / 255 * 0.45)[..., None] * (self.style.horizon - 0.5 * light + 0.2)

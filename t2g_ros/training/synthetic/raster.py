@@ -88,6 +88,8 @@ def paint(surfaces: NDArray[np.void], view: View) -> NDArray[np.int32]:
     pixels = to_pixels(safe)
     low, high = pixels.min(axis=1), pixels.max(axis=1)
     on_screen = (high > 0).all(axis=1) & (low < [width, height]).all(axis=1)
+    # What is smaller than half a sample would only flicker.
+    on_screen &= (high - low).max(axis=1) > 0.5
     seen &= on_screen | ~whole
     fixed = np.round(pixels * (1 << _FRACTION_BITS)).astype(np.int32)
     count = np.where(surfaces["kind"] == FACE, surfaces["count"], MAX_POINTS)

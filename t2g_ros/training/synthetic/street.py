@@ -63,7 +63,7 @@ class Street:
             greenery=rng.uniform(0.15, 1.0),
             parked=rng.uniform(0.1, 0.85),
             busy=rng.uniform(0.35, 1.0),
-            leaf=np.array([rng.uniform(0.24, 0.42), rng.uniform(0.36, 0.46), rng.uniform(0.14, 0.24)]),
+            leaf=np.array([rng.uniform(0.28, 0.46), rng.uniform(0.42, 0.52), rng.uniform(0.14, 0.26)]),
             marking=np.array([0.86, 0.86, 0.84]) if rng.random() < 0.75 else np.array([0.85, 0.68, 0.2]),
             asphalt=grey * rng.uniform(0.95, 1.05, 3),
             paving=rng.uniform(0.42, 0.68) * np.array([1.03, 1.0, rng.uniform(0.85, 1.0)]),
@@ -189,7 +189,7 @@ def _garden(
         deep = 16 if zone == "park" else street.yard_m - 1
         x, z = side * (street.border_x + 1.2 + rng.uniform(0, deep)), rng.uniform(z0, z1)
         color = street.leaf * rng.uniform(0.75, 1.2) * rng.uniform(0.9, 1.1, 3)
-        kind = plants.tree if rng.random() < 0.6 else plants.bush
+        kind = (plants.tree, plants.bush, plants.conifer)[rng.choice(3, p=(0.5, 0.35, 0.15))]
         out.append(placed(kind(rng, color), x, z))
     return out
 
