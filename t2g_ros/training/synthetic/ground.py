@@ -65,7 +65,7 @@ def _markings(
     b: Builder, rng: np.random.Generator, street: Street, z0: float, start: float, z1: float, next_crossing: bool
 ) -> None:
     """Wheel tracks, patches and covers in the asphalt, lane lines, zebra crossings and stop lines."""
-    wear = rng.uniform(0.9, 1.04)
+    wear = rng.uniform(0.94, 1.03)
     for side in (-1, 1):
         for k in range(street.lanes):
             for track in (-0.8, 0.8):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ SKIN = ((0.85, 0.65, 0.52), (0.72, 0.5, 0.37), (0.5, 0.33, 0.23), (0.32, 0.21, 0
 HAIR = ((0.1, 0.08, 0.06), (0.3, 0.2, 0.12), (0.55, 0.42, 0.25), (0.5, 0.5, 0.5))
 STEP_M = 1.45
 """Ground covered by one full cycle of both legs."""
+CROWD, POSES = 64, 32
+"""Different pedestrians, and poses of each in one cycle: more poses a second than most cameras take frames."""
 
 
 @dataclass(frozen=True)
@@ -83,13 +86,23 @@ def pedestrian(who: Looks, phase: float) -> NDArray[np.void]:
         b.capsule(foot, (foot[0], foot[1] - 0.01, foot[2] + 0.14), 0.06, 0.05, shoes)
     _body(b, who, "person", (hip, 0.0), (neck, 0.0))
     if who.bag:
-        bag = Paint("person", np.roll(who.top, 1) * 0.6)
+        bag = Paint("person", who.top[[2, 0, 1]] * 0.6)
         b.capsule((0.3 * w, 0.95, -0.05), (0.3 * w, 0.8, -0.05), 0.12, 0.13, bag)
     arm(1)
     model = b.build()
     model["points"] *= who.height
     model["radii"] *= who.height
     return model
+
+
+@lru_cache(CROWD * POSES)
+def _pose(who: int, step: int) -> NDArray[np.void]:
+    return pedestrian(Looks.draw(np.random.default_rng((31, who))), step / POSES)
+
+
+def walking(who: int, phase: float) -> NDArray[np.void]:
+    """Person `who` of the crowd in the nearest of their poses; shared by all drives, so don't write to it."""
+    return _pose(who % CROWD, round(phase * POSES) % POSES)
 
 
 def _wheel(b: Builder, label: str, z: float, radius: float, tyre: float, spoked: bool) -> None:

@@ -63,9 +63,9 @@ class Street:
             greenery=rng.uniform(0.15, 1.0),
             parked=rng.uniform(0.1, 0.85),
             busy=rng.uniform(0.35, 1.0),
-            leaf=np.array([rng.uniform(0.28, 0.46), rng.uniform(0.42, 0.52), rng.uniform(0.14, 0.26)]),
+            leaf=np.array([rng.uniform(0.28, 0.44), rng.uniform(0.39, 0.48), rng.uniform(0.16, 0.27)]),
             marking=np.array([0.86, 0.86, 0.84]) if rng.random() < 0.75 else np.array([0.85, 0.68, 0.2]),
-            asphalt=grey * rng.uniform(0.95, 1.05, 3),
+            asphalt=grey * rng.uniform(0.985, 1.015, 3),
             paving=rng.uniform(0.42, 0.68) * np.array([1.03, 1.0, rng.uniform(0.85, 1.0)]),
             grass=np.array([rng.uniform(0.3, 0.45), rng.uniform(0.42, 0.52), rng.uniform(0.15, 0.25)]),
         )

@@ -112,7 +112,7 @@ def truck(rng: np.random.Generator) -> NDArray[np.void]:
     f, r = length / 2, -length / 2
     hue = rng.uniform(0.15, 0.9, 3)
     cab = Paint("truck", hue * 0.5 + 0.25, tile=textures.PLASTER, scale=(5, 5))
-    cargo = Paint("truck", 0.55 + 0.3 * rng.random() + 0.12 * hue - 0.06, hue, textures.SIGN, (5.0, 4.4))
+    cargo = Paint("truck", 0.55 + 0.3 * rng.random() + 0.12 * hue - 0.06, hue, textures.SIGN, (3.2, 4.0))
     dark = Paint("truck", (0.09, 0.09, 0.1))
     _shadow(b, half, length)
     b.box((-half + 0.1, 0.45, r), (half - 0.1, 1.0, f - 0.3), dark)
