@@ -72,7 +72,8 @@ def town_house(rng: np.random.Generator, plot: Plot, floors: int) -> tuple[NDArr
     b = Builder()
     b.anchor = (plot.x + 0.5 * plot.side * plot.depth, (plot.z0 + plot.z1) / 2)
     width = plot.z1 - plot.z0
-    color = np.clip(np.array(WALLS[rng.integers(len(WALLS))]) * rng.uniform(0.7, 1.1) * rng.uniform(0.96, 1.04, 3), 0, 0.95)
+    tone = np.array(WALLS[rng.integers(len(WALLS))])
+    color = np.clip(tone * rng.uniform(0.7, 1.1) * rng.uniform(0.96, 1.04, 3), 0, 0.95)
     pane = PANES[rng.integers(len(PANES))]
     tile = textures.FACADES[rng.integers(len(textures.FACADES))]
     bays = max(2, round(width / rng.uniform(2.4, 3.6)))

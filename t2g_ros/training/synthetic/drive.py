@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from t2g_ros.labels import CITYSCAPES19
 from t2g_ros.training.synthetic import backdrop
+from t2g_ros.training.synthetic.blocks import Block, build_block
 from t2g_ros.training.synthetic.camera import Ego
 from t2g_ros.training.synthetic.lens import Lens
 from t2g_ros.training.synthetic.raster import SUPERSAMPLE, paint, painting_order
 from t2g_ros.training.synthetic.sampling import Samples
 from t2g_ros.training.synthetic.shading import Shader
 from t2g_ros.training.synthetic.shadows import Shadows
-from t2g_ros.training.synthetic.street import Block, Street, build_block
+from t2g_ros.training.synthetic.street import Street
 from t2g_ros.training.synthetic.styles import draw_style
 from t2g_ros.training.synthetic.surfaces import joined
 from t2g_ros.training.synthetic.traffic import BEHIND_M, Traffic

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.training.synthetic import textures
+from t2g_ros.training.synthetic.street import Street
 from t2g_ros.training.synthetic.surfaces import GROUND_LAYER, Builder, Paint
-
-if TYPE_CHECKING:
-    from t2g_ros.training.synthetic.street import Street
 
 KERB_M = 0.12
 FAR_M = 220.0
@@ -50,7 +46,8 @@ def build(
         inner = sorted((side * x, side * (x + 0.18)))
         b.ground(inner[0], inner[1], start, z1, KERB_M, kerb)
         if start > z0:
-            end = [(side * x, 0, start), (side * FAR_M, 0, start), (side * FAR_M, KERB_M, start), (side * x, KERB_M, start)]
+            x0, x1 = side * x, side * FAR_M
+            end = [(x0, 0, start), (x1, 0, start), (x1, KERB_M, start), (x0, KERB_M, start)]
             b.face(end, kerb, (side * x, 0, start + 1))
     b.layer = 10.0
     _markings(b, rng, street, z0, start, z1, next_crossing)

@@ -54,7 +54,8 @@ class Lens:
         # The grain is the sensor's, not the world's: another piece of it for every time, found from the time.
         left, top = np.random.default_rng((self.seed, 41, round(abs(t_s) * 1e6))).integers(0, NOISE_MARGIN, 2)
         grain = _grain(height, width)[top : top + height, left : left + width]
-        return cv2.convertScaleAbs(np.maximum(cv2.addWeighted(image, 255, grain, style.noise, 0), 0))
+        noisy = np.maximum(cv2.addWeighted(image, 255, grain, style.noise, 0), 0)
+        return np.asarray(cv2.convertScaleAbs(noisy), np.uint8)
 
     def _reflect(self, light: F32, depth: F32, wet: F32, view: View) -> F32:
         """Mirror the scene about the horizon into wet ground, smeared upright as a rough water film does."""
@@ -78,4 +79,5 @@ class Lens:
             start = (round(at[0] * 16), round(at[1] * 16))
             end = (round((at[0] - 0.05 * length) * 16), round((at[1] + length) * 16))
             cv2.line(veil, start, end, int(25 + 45 * (1 - far)), 1, cv2.LINE_AA, 4)
-        return light + (veil.astype(np.float32) / 255 * 0.45)[..., None] * (self.style.horizon - 0.5 * light + 0.2)
+        share = veil[..., None].astype(np.float32) * np.float32(0.45 / 255)
+        return light + share * (self.style.horizon - np.float32(0.5) * light + np.float32(0.2))

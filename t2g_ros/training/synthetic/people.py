@@ -114,16 +114,19 @@ def _wheel(b: Builder, label: str, z: float, radius: float, tyre: float, spoked:
         b.face(ring, Paint(label, color))
 
 
-def _rider(b: Builder, who: Looks, hip: tuple[float, float], feet: tuple[float, ...], grip: tuple[float, float]) -> None:
+def _rider(
+    b: Builder, who: Looks, hip: tuple[float, float], feet: tuple[float, ...], grip: tuple[float, float]
+) -> None:
     """Someone sitting at `hip`, the feet at (y, z, y, z) and the hands at `grip`, all (y, z)."""
     w = who.width
     legs, sleeve = Paint("rider", who.legs), Paint("rider", who.top * 0.88)
+    shoes = Paint("rider", who.legs * 0.4)
     neck = (hip[0] + 0.5, hip[1] + 0.22)
     for side, (fy, fz) in ((-1, feet[:2]), (1, feet[2:])):
         knee = (side * 0.13 * w, (hip[0] + fy) / 2 + 0.1, hip[1] + 0.36)
         b.capsule((side * 0.1 * w, hip[0], hip[1]), knee, 0.1 * w, 0.075 * w, legs)
         b.capsule(knee, (side * 0.13, fy, fz), 0.075 * w, 0.05, legs)
-        b.capsule((side * 0.13, fy, fz), (side * 0.13, fy - 0.02, fz + 0.14), 0.055, 0.05, Paint("rider", who.legs * 0.4))
+        b.capsule((side * 0.13, fy, fz), (side * 0.13, fy - 0.02, fz + 0.14), 0.055, 0.05, shoes)
     for side in (-1, 1):
         shoulder = (side * 0.2 * w, neck[0] - 0.1, neck[1])
         b.capsule(shoulder, (side * 0.25, *grip), 0.065 * w, 0.045, sleeve)

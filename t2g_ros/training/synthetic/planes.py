@@ -1,4 +1,4 @@
-"""Depth and texture coordinates of every surface as linear forms of the camera ray, so that a sample costs a few sums."""
+"""Depth and texture coordinates as linear forms of the camera ray, so that a sample costs a few sums."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ class Planes:
         def form(c: F32) -> F32:
             return np.take(c[0], numbers) * ray_x + np.take(c[1], numbers) * ray_y + np.take(c[2], numbers)
 
-        depth = 1 / np.maximum(form(self._inverse), np.float32(1e-4))
-        u, v = (np.take(start, numbers) + depth * form(axis) for start, axis in zip(self._starts, self._axes, strict=True))
+        depth = np.float32(1) / np.maximum(form(self._inverse), np.float32(1e-4))
+        across, upward = (np.take(c, numbers) + depth * form(a) for c, a in zip(self._starts, self._axes, strict=True))
         # A plane seen at a slant takes in more of its texture along the line of sight.
         slant = np.sqrt(np.maximum(depth / np.take(self._distance, numbers), 1))
-        return depth, u, v, np.take(self._texels, numbers) * depth * slant
+        return depth, across, upward, np.take(self._texels, numbers) * depth * slant
 
 
 def _forms(rows: NDArray[np.float64]) -> F32:

@@ -79,10 +79,13 @@ def paint(surfaces: NDArray[np.void], view: View) -> NDArray[np.int32]:
     seen[0] = False
     whole = ahead.min(axis=0) > NEAR_M
 
+    flip = np.array([1, -1], np.float32)
+    centre = np.array([view.size[1] / 2, view.size[0] / 2], np.float32)
+
     def to_pixels(p: NDArray[np.float32]) -> NDArray[np.float32]:
-        factor = view.focal_px / p[..., 2:]
-        flat = p[..., :2] * factor * np.float32([1, -1])
-        return (flat + np.float32([view.size[1] / 2, view.size[0] / 2])) * scale - 0.5
+        factor = np.float32(view.focal_px) / p[..., 2:]
+        flat = p[..., :2] * factor * flip
+        return (flat + centre) * np.float32(scale) - np.float32(0.5)
 
     safe = points.copy()
     safe[..., 2] = np.maximum(safe[..., 2], NEAR_M)

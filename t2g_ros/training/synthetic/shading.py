@@ -76,7 +76,7 @@ class Shader:
         contact = np.where(ground, np.float32(1), np.clip(0.72 + 0.22 * y, 0.72, 1.0))
         from_sky = np.take(self._to_sky, numbers) * contact
         white = np.take(self._glow, numbers)
-        sunlit = street_light = np.float32(0)
+        sunlit = street_light = np.zeros(1, np.float32)
         if self._shadows is not None:
             sunlit = np.take(self._to_sun, numbers) * self._shadows.sunlight(x, y, z, ground)
         if style.lamps:
@@ -102,9 +102,9 @@ class Shader:
         gap, lamps = np.float32(self._street.lamp_gap_m), np.float32(self._style.lamps)
         along = z - np.round(z / gap) * gap
         near = 2 * (np.abs(x) - (self._street.kerb_x - 0.9)) ** 2 + along**2 + (y - LAMP_HEIGHT) ** 2
-        street = lamps * 26.0 / (8.0 + near) * np.clip(1.6 - y / LAMP_HEIGHT, 0.05, 1)
+        street = lamps * 15.0 / (8.0 + near) * np.clip(1.6 - y / LAMP_HEIGHT, 0.05, 1)
         beam = np.exp(-((ray_x / 0.42) ** 2)) * np.clip(1.9 - 0.55 * y, 0.12, 1.0)
-        own = 2.0 * lamps * beam / (1 + (depth / 13.0) ** 2) * np.clip(depth - 1.5, 0, 1)
+        own = 1.3 * lamps * beam / (1 + (depth / 13.0) ** 2) * np.clip(depth - 1.5, 0, 1)
         return street.astype(np.float32), own.astype(np.float32)
 
     def _sky(self, sine: F32, cloud: F32) -> tuple[F32, F32]:

@@ -69,5 +69,7 @@ class Shadows:
         u, v = (x - self._origin[0]) / TEXEL_M - 0.5, (z - self._origin[1]) / TEXEL_M - 0.5
         rows = -(-len(x) // 4096)
         grid = [np.resize(a, rows * 4096).reshape(rows, 4096).astype(np.float32) for a in (u, v)]
-        spots = cv2.remap(self._map, *grid, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=255)
+        spots = cv2.remap(
+            self._map, grid[0], grid[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=255
+        )
         return np.where(ground, light * (spots.ravel()[: len(x)] / np.float32(255)), light)

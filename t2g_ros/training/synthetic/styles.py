@@ -55,9 +55,7 @@ def draw_style(name: str, seed: int) -> Style:
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(25, 65))
     if name == "dusk":
         elevation = np.deg2rad(rng.uniform(4, 12))
-    towards = _rgb(
-        np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)
-    )
+    towards = _rgb(np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation))
     grey = float(rng.uniform(0.85, 1.15))
     common = {
         "sun_towards": towards,
@@ -79,8 +77,8 @@ def draw_style(name: str, seed: int) -> Style:
             "lamps": 0.35, "glow": 0.8, "wet": 0.0, "rain": 0.0,
         },
         "night": {
-            "sun": _rgb(0, 0, 0), "ambient": _rgb(0.035, 0.04, 0.06), "zenith": _rgb(0.008, 0.011, 0.024),
-            "horizon": _rgb(0.06, 0.05, 0.055), "cloud": _rgb(0.035, 0.03, 0.035), "haze_m": rng.uniform(250, 500),
+            "sun": _rgb(0, 0, 0), "ambient": _rgb(0.022, 0.026, 0.042), "zenith": _rgb(0.008, 0.011, 0.024),
+            "horizon": _rgb(0.04, 0.034, 0.038), "cloud": _rgb(0.035, 0.03, 0.035), "haze_m": rng.uniform(250, 500),
             "lamps": 1.0, "glow": 1.2, "wet": float(rng.choice([0.0, 0.5])), "rain": 0.0,
         },
         "rain": {
@@ -95,7 +93,7 @@ def draw_style(name: str, seed: int) -> Style:
         },
     }  # fmt: skip
     overrides: dict[str, dict] = {
-        "night": {"noise": float(rng.uniform(3, 6)), "exposure": float(rng.uniform(1.3, 2.0))},
+        "night": {"noise": float(rng.uniform(3, 6)), "exposure": float(rng.uniform(0.75, 1.25))},
         "rain": {"blur_px": float(rng.uniform(0.5, 0.8)), "cloudiness": 0.5, "saturation": 0.8},
         "fog": {"saturation": 0.85, "cloudiness": 0.0},
     }

@@ -90,9 +90,7 @@ class Builder:
         normal /= max(float(np.sqrt(normal @ normal)), 1e-9)
         if inside is not None and normal @ (corners[0] - inside) < 0:
             normal = -normal
-        self._rows.append(
-            _Row(FACE, corners, paint, self.anchor, self.layer, normal=normal, two_sided=inside is None)
-        )
+        self._rows.append(_Row(FACE, corners, paint, self.anchor, self.layer, normal=normal, two_sided=inside is None))
 
     def box(self, lo: Sequence[float], hi: Sequence[float], paint: Paint, top: Paint | None = None) -> None:
         """Add the four sides and the top of an upright box."""
