@@ -44,8 +44,9 @@ def tree(rng: np.random.Generator, color: NDArray[np.floating]) -> NDArray[np.vo
     b.capsule((0, 0, 0), top, rng.uniform(0.13, 0.22), 0.11, bark)
     for _ in range(3):
         side = rng.uniform(-0.6, 0.6, 3) * radius
-        b.capsule(top - [0, 0.3, 0], top + [side[0], 0.5 * radius, side[2]], 0.08, 0.04, bark)
-    centre = top + [0, 0.75 * radius, 0]
+        side[1] = 0.5 * radius
+        b.capsule(top - np.array([0, 0.3, 0]), top + side, 0.08, 0.04, bark)
+    centre = top + np.array([0, 0.75 * radius, 0])
     b.blob(centre, _ragged(rng, 0.85 * radius, 0.18), leaves(color, 0.62))
     for k in range(14):
         angle = rng.uniform(0, 2 * np.pi)
