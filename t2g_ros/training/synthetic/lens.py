@@ -80,4 +80,5 @@ class Lens:
             end = (round((at[0] - 0.05 * length) * 16), round((at[1] + length) * 16))
             cv2.line(veil, start, end, int(25 + 45 * (1 - far)), 1, cv2.LINE_AA, 4)
         share = veil[..., None].astype(np.float32) * np.float32(0.45 / 255)
-        return light + share * (self.style.horizon - np.float32(0.5) * light + np.float32(0.2))
+        veiled = light + share * (self.style.horizon - np.float32(0.5) * light + np.float32(0.2))
+        return np.asarray(veiled, np.float32)

@@ -52,7 +52,9 @@ class Planes:
         across, upward = (np.take(c, numbers) + depth * form(a) for c, a in zip(self._starts, self._axes, strict=True))
         # A plane seen at a slant takes in more of its texture along the line of sight.
         slant = np.sqrt(np.maximum(depth / np.take(self._distance, numbers), 1))
-        return depth, across, upward, np.take(self._texels, numbers) * depth * slant
+        texels = np.take(self._texels, numbers) * depth * slant
+        z, u, v, density = (np.asarray(value, np.float32) for value in (depth, across, upward, texels))
+        return z, u, v, density
 
 
 def _forms(rows: NDArray[np.float64]) -> F32:
