@@ -122,17 +122,16 @@ def _record(recorder: Recorder, camera: Process, node: Process, total: int | Non
     import rclpy
     from tqdm import tqdm
 
-    quiet_since = time.monotonic()
-    with tqdm(total=total, desc="record", unit="mask") as progress:
-        while True:
+    seen, quiet_since = 0, time.monotonic()
+    with tqdm(total=total, desc="record", unit="mask", disable=None) as progress:
+        while time.monotonic() - quiet_since < QUIET_S:
             rclpy.spin_once(recorder, timeout_sec=0.2)
-            count = len(recorder.arrivals_ns)
             node.is_running()
-            if count > progress.n or camera.is_running():
+            new = len(recorder.arrivals_ns) - seen
+            if new or camera.is_running():
                 quiet_since = time.monotonic()
-            progress.update(count - progress.n)
-            if time.monotonic() - quiet_since > QUIET_S:
-                return
+            seen += new
+            progress.update(new)
 
 
 def _judge(args: argparse.Namespace, recorder: Recorder, source: Source) -> dict[str, Any]:

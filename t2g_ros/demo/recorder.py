@@ -48,6 +48,8 @@ class Recorder(Node):
         """Stamps under which a mask came again."""
         self.diagnostics: dict[str, dict[str, str]] = {}
         """Name of a status -> its newest values."""
+        self.topics: dict[str, str] = {}
+        """Topic relative to the camera -> its full name, under which it is in the bag."""
         self._node_name = f"{namespace}/{node_name}".lstrip("/")
         self._writer = Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP)
         # Masks are a hundredth of their size compressed.
@@ -61,7 +63,7 @@ class Recorder(Node):
         self._record(DIAGNOSTICS, DiagnosticArray, QoSProfile(depth=20))
 
     def _record(self, topic: str, kind: Any, qos: QoSProfile) -> None:
-        name = self.resolve_topic_name(topic)
+        self.topics[topic] = name = self.resolve_topic_name(topic)
         kind_name = f"{kind.__module__.split('.')[0]}/msg/{kind.__name__}"
         connection = self._writer.add_connection(name, kind_name, typestore=self._typestore)
 
@@ -88,7 +90,7 @@ class Recorder(Node):
 
     def node_is_ready(self) -> bool:
         """Whether the node publishes masks and takes images."""
-        return bool(self.count_publishers(self.resolve_topic_name(MASK))) and bool(
+        return bool(self.count_publishers(self.topics[MASK])) and bool(
             self.count_subscribers(self.resolve_topic_name("image_raw"))
         )
 

@@ -86,7 +86,7 @@ def judge(
     previous: NDArray[np.uint8] | None = None
     frames = iter(source)
     current = next(frames, None)
-    for mask in tqdm(masks, desc="overlay", total=len(names), unit="frame"):
+    for mask in tqdm(masks, desc="overlay", total=len(names), unit="frame", disable=None):
         name = names.get(mask.stamp_ns)
         while current is not None and name is not None and current.name != name:
             current = next(frames, None)  # a frame without a mask
@@ -118,7 +118,7 @@ def summarise(out: Path, recorder: Recorder, source: Source) -> dict[str, Any]:
     latencies = np.array([at - stamp for stamp, at in arrived.items()]) / 1e6
     model = recorder.model_status()
     labels = space(model["labels"])
-    masks = recorded_masks(out / "masks", recorder.resolve_topic_name(MASK), recorder.resolve_topic_name(STABILITY))
+    masks = recorded_masks(out / "masks", recorder.topics[MASK], recorder.topics[STABILITY])
     with OverlayVideo(out / "overlay.mp4", labels, source.fps or 1.0) as video:
         figures = judge(source, names, masks, labels, video)
     return {
