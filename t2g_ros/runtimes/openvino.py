@@ -29,6 +29,7 @@ class OpenVINORuntime:
     """See `runtimes.base.Runtime`. The clip buffers are NumPy arrays that the engine reads and writes in place."""
 
     name = "openvino"
+    gpu_memory_bytes = None
 
     def __init__(
         self,
