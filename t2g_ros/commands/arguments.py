@@ -66,6 +66,15 @@ def source_from(args: argparse.Namespace) -> Source:
     return source
 
 
+def source_to_argv(args: argparse.Namespace) -> list[str]:
+    """Return the arguments by which another process opens the same source."""
+    argv: list[str] = []
+    for key in ("frames", "video", "bag", "image_topic", "fps", "label_space"):
+        if (value := getattr(args, key)) is not None:
+            argv += [f"--{key.replace('_', '-')}", str(value)]
+    return argv
+
+
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that `runtime_from` reads."""
     from t2g_ros.runtimes import PRECISIONS, RUNTIMES

@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     rclpy.init(args=[])
     try:
         with ExitStack() as stack:
-            recorder = stack.enter_context(Recorder(out / "masks", NAMESPACE))
+            recorder = stack.enter_context(Recorder(out / "masks", NAMESPACE, NODE_NAME))
             node = stack.enter_context(Process("node", _node_argv(args), out / "node.log", environment))
             print("demo: the node is starting (the first time it converts the model for the engine)", flush=True)
             _wait_until_ready(recorder, node)
@@ -144,10 +144,15 @@ def _judge(args: argparse.Namespace, recorder: Recorder, source: Source) -> dict
 
 
 def _as_text(summary: dict[str, Any]) -> str:
-    """The summary as aligned lines."""
+    """The summary as aligned lines; p50 and p95 as two columns."""
     lines = []
     for key, value in summary.items():
-        if isinstance(value, dict):
-            value = ", ".join(f"{k} {v}" if not isinstance(v, dict) else f"{k} {v['p50']}/{v['p95']}" for k, v in value.items())
-        lines.append(f"  {key:<20}{value}")
+        if key == "stage_ms":
+            lines += [f"  stage {stage:<16}{_pair(times)}" for stage, times in value.items()]
+        else:
+            lines.append(f"  {key:<22}{_pair(value) if isinstance(value, dict) else value}")
     return "\n".join(lines)
+
+
+def _pair(times: dict[str, float | None]) -> str:
+    return ", ".join(f"{name} {value} ms" for name, value in times.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy, qos_profile_sensor_data
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -25,6 +26,7 @@ STABILITY = "segmentation/stability"
 IMAGES = (MASK, "segmentation/confidence", STABILITY)
 LABELS = "segmentation/labels"
 DIAGNOSTICS = "/diagnostics"
+STAGE_KEY = re.compile(r"stage_(\w+)_ms_(p50|p95)")
 
 
 class Recorder(Node):
@@ -33,11 +35,12 @@ class Recorder(Node):
     Args:
         bag: folder to write, must not exist.
         namespace: of the camera.
+        node_name: of the segmentation node in that namespace.
 
     Use as a context manager; the bag is complete when it is left.
     """
 
-    def __init__(self, bag: Path, namespace: str) -> None:
+    def __init__(self, bag: Path, namespace: str, node_name: str) -> None:
         super().__init__("recorder", namespace=namespace)
         self.arrivals_ns: dict[int, int] = {}
         """Stamp of every mask -> wall clock of its first arrival, both in nanoseconds."""
@@ -45,14 +48,15 @@ class Recorder(Node):
         """Stamps under which a mask came again."""
         self.diagnostics: dict[str, dict[str, str]] = {}
         """Name of a status -> its newest values."""
+        self._node_name = f"{namespace}/{node_name}".lstrip("/")
         self._writer = Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP)
         # Masks are a hundredth of their size compressed.
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()
         self._typestore = get_typestore(Stores.ROS2_JAZZY)
         for topic in IMAGES:
-            self._record(topic, Image, qos_profile_sensor_data)
-        latched = QoSProfile(depth=1, durability=1, reliability=ReliabilityPolicy.RELIABLE)
+            self._record(topic, Image, QoSProfile(depth=50))
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._record(LABELS, String, latched)
         self._record(DIAGNOSTICS, DiagnosticArray, QoSProfile(depth=20))
 
@@ -77,7 +81,9 @@ class Recorder(Node):
             self.arrivals_ns.setdefault(stamp_ns, now_ns)
         elif topic == DIAGNOSTICS:
             for status in deserialize_message(data, DiagnosticArray).status:
-                self.diagnostics[status.name] = {value.key: value.value for value in status.values}
+                # Other nodes of the domain publish here too.
+                if status.name.startswith(self._node_name):
+                    self.diagnostics[status.name] = {value.key: value.value for value in status.values}
         self._writer.write(connection, now_ns, data)
 
     def node_is_ready(self) -> bool:
@@ -85,6 +91,23 @@ class Recorder(Node):
         return bool(self.count_publishers(self.resolve_topic_name(MASK))) and bool(
             self.count_subscribers(self.resolve_topic_name("image_raw"))
         )
+
+    def model_status(self) -> dict[str, str]:
+        """What the node said last of its model; empty before it said anything."""
+        return self._newest("model", "runtime")
+
+    def stage_ms(self) -> dict[str, dict[str, float]]:
+        """Stage -> p50 and p95 over the last frames, in milliseconds, as the node said last."""
+        stages: dict[str, dict[str, float]] = {}
+        for key, value in self._newest("topic", "frames_segmented").items():
+            if (match := STAGE_KEY.fullmatch(key)) and value != "n/a":
+                stages.setdefault(match[1], {})[match[2]] = float(value)
+        return stages
+
+    def _newest(self, *keys: str) -> dict[str, str]:
+        """The newest status that has all of the keys."""
+        found = [values for values in self.diagnostics.values() if all(key in values for key in keys)]
+        return found[-1] if found else {}
 
     def __enter__(self) -> Recorder:
         return self

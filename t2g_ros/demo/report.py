@@ -116,8 +116,8 @@ def summarise(out: Path, recorder: Recorder, source: Source) -> dict[str, Any]:
     stamps = set(names)
     arrived = {stamp: at for stamp, at in recorder.arrivals_ns.items() if stamp in stamps}
     latencies = np.array([at - stamp for stamp, at in arrived.items()]) / 1e6
-    status = recorder.camera_status()
-    labels = space(status["labels"])
+    model = recorder.model_status()
+    labels = space(model["labels"])
     masks = recorded_masks(out / "masks", recorder.resolve_topic_name(MASK), recorder.resolve_topic_name(STABILITY))
     with OverlayVideo(out / "overlay.mp4", labels, source.fps or 1.0) as video:
         figures = judge(source, names, masks, labels, video)
@@ -133,9 +133,9 @@ def summarise(out: Path, recorder: Recorder, source: Source) -> dict[str, Any]:
         "miou": rounded(figures.miou_percent),
         "miou_label_space": figures.truth_space,
         "units": "flicker and miou in percent, times in milliseconds",
-        "model": status["model"],
-        "runtime": status["backend"],
-        "precision": status["precision"],
+        "model": model["model"],
+        "runtime": model["runtime"],
+        "precision": model["precision"],
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -105,16 +106,21 @@ class OpenVINORuntime:
 
 
 def _graphs(core: ov.Core, weights: Path, config: ModelConfig) -> tuple[ov.Model, ov.Model]:
-    """The encode and decode graphs: from the cache, else converted and cached, else only converted."""
+    """The encode and decode graphs as read from the cache, converted into it first if need be.
+
+    Also at the first start they are read back from disk: a graph that was just converted rounds a little
+    differently from the same graph saved and read, and the masks of two starts must be equal bit for bit.
+    """
     files = [weights, weights.with_suffix(".yaml")]
     key = cache.content_key(files, "openvino", ov.get_version(), f"{config.input_size}")
-    converted: list[ov.Model] = []
 
     def build(folder: Path) -> None:
-        converted.extend(_convert(weights, config))
-        for name, graph in zip(("encode", "decode"), converted, strict=True):
+        for name, graph in zip(("encode", "decode"), _convert(weights, config), strict=True):
             # f32 on disk: rounding the weights to f16 would make masks differ from torch's.
             ov.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
+
+    def read(folder: Path) -> tuple[ov.Model, ov.Model]:
+        return core.read_model(folder / "encode.xml"), core.read_model(folder / "decode.xml")
 
     for _ in range(2):
         try:
@@ -122,18 +128,17 @@ def _graphs(core: ov.Core, weights: Path, config: ModelConfig) -> tuple[ov.Model
         except RuntimeError as error:  # OpenVINO's own writer, on a full disk
             log.warning("model cache %s: cannot be written (%s); going on without it", cache.cache_dir(), error)
             folder = None
-        if converted:
-            return converted[0], converted[1]
         if folder is None:
             break
         try:
-            return core.read_model(folder / "encode.xml"), core.read_model(folder / "decode.xml")
+            return read(folder)
         except RuntimeError as error:
             log.warning("model cache %s: damaged (%s); converting again", folder, error)
             cache.drop(key)
     log.warning("model cache %s: not writable; the model is converted at every start", cache.cache_dir())
-    encode, decode = converted or _convert(weights, config)
-    return encode, decode
+    with TemporaryDirectory(prefix="t2g_ros-") as scratch:
+        build(Path(scratch))
+        return read(Path(scratch))  # its weights stay mapped after the files are gone
 
 
 def _convert(weights: Path, config: ModelConfig) -> list[ov.Model]:

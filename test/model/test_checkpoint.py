@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from t2g_ros.errors import ModelError
 from t2g_ros.model.checkpoint import load_model, save_model
@@ -24,7 +24,7 @@ def model(random_model: Path, tmp_path: Path) -> Path:
 
 def change(path: Path, **changes: torch.Tensor | None) -> None:
     """Rewrite a file with tensors replaced, added or (None) left out."""
-    tensors = load_file(path)
+    tensors = load(path.read_bytes())
     tensors.update({key.replace("__", "."): value for key, value in changes.items() if value is not None})
     for key, value in changes.items():
         if value is None:
@@ -78,7 +78,7 @@ def test_a_pickle_is_refused_and_never_run(model: Path, tmp_path: Path) -> None:
         def __reduce__(self) -> tuple[object, tuple[Path]]:
             return Path.touch, (trap,)
 
-    for content in (load_file(model), Trap()):
+    for content in (load(model.read_bytes()), Trap()):
         torch.save(content, model)
         with pytest.raises(ModelError, match=r"m\.safetensors: not a readable safetensors file"):
             load_model(model)
@@ -135,7 +135,7 @@ def test_resolve_model_takes_a_path_or_a_shipped_name(random_model: Path) -> Non
     assert resolve_model(str(random_model)) == random_model
     with pytest.raises(ModelError, match=r"no_such\.safetensors: no such file"):
         resolve_model("no_such.safetensors")
-    with pytest.raises(ModelError, match="no_such"):
+    with pytest.raises(ModelError, match=r"'no_such'.*shipped are|no 'models' folder"):
         resolve_model("no_such")
 
 
