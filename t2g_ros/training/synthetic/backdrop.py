@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from t2g_ros.training.synthetic import textures
 from t2g_ros.training.synthetic.plants import leaves
-from t2g_ros.training.synthetic.shading import SKY_HEIGHT_M
 from t2g_ros.training.synthetic.street import Street
 from t2g_ros.training.synthetic.surfaces import GROUND_LAYER, MAX_POINTS, Builder, Paint
 
 DISTANCE_M = 230.0
+SKY_HEIGHT_M = 400.0
 
 
 def build(seed: int, street: Street) -> NDArray[np.void]:

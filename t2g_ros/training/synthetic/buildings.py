@@ -19,6 +19,11 @@ PANES = ((0.12, 0.16, 0.2), (0.2, 0.26, 0.32), (0.08, 0.09, 0.1), (0.26, 0.32, 0
 FLOOR_M = 3.1
 
 
+def muted(rng: np.random.Generator, low: float, high: float) -> NDArray[np.floating]:
+    """A colour that is mostly grey."""
+    return np.clip(rng.uniform(low, high) + rng.uniform(-0.12, 0.12, 3), 0.03, 0.95)
+
+
 @dataclass(frozen=True)
 class Plot:
     """Where a building stands: its front at `x`, from `z0` to `z1`, away from the street on `side` (-1 or 1)."""
@@ -67,7 +72,8 @@ def town_house(rng: np.random.Generator, plot: Plot, floors: int) -> tuple[NDArr
     b = Builder()
     b.anchor = (plot.x + 0.5 * plot.side * plot.depth, (plot.z0 + plot.z1) / 2)
     width = plot.z1 - plot.z0
-    color = np.clip(np.array(WALLS[rng.integers(len(WALLS))]) * rng.uniform(0.75, 1.15) * rng.uniform(0.93, 1.07, 3), 0, 0.95)
+    tone = np.array(WALLS[rng.integers(len(WALLS))])
+    color = np.clip(tone * rng.uniform(0.7, 1.1) * rng.uniform(0.96, 1.04, 3), 0, 0.95)
     pane = PANES[rng.integers(len(PANES))]
     tile = textures.FACADES[rng.integers(len(textures.FACADES))]
     bays = max(2, round(width / rng.uniform(2.4, 3.6)))
@@ -77,13 +83,13 @@ def town_house(rng: np.random.Generator, plot: Plot, floors: int) -> tuple[NDArr
     foot = 3.4 if rng.random() < 0.6 else 0.0
     height = foot + floors * FLOOR_M
     if foot:
-        front = rng.uniform(0.1, 0.7, 3) if rng.random() < 0.6 else color * 0.7
+        front = muted(rng, 0.1, 0.65) if rng.random() < 0.6 else color * 0.7
         units = max(1, round(width / 6))
         _shell(b, plot, 0, foot, Paint("building", front, pane, textures.SHOP, (width / units, foot)), end)
         if rng.random() < 0.35:
             x0, x1 = plot.x, plot.x - plot.side * rng.uniform(0.8, 1.3)
             z0, z1 = plot.z0 + 0.1 * width, plot.z1 - 0.1 * width
-            stripes = rng.uniform(0.2, 0.9, 3)
+            stripes = muted(rng, 0.2, 0.7)
             awning = Paint("building", stripes, (0.85, 0.85, 0.82), textures.PLANKS, (5, 5))
             b.face([(x0, 3.0, z0), (x0, 3.0, z1), (x1, 2.45, z1), (x1, 2.45, z0)], awning)
             b.face([(x1, 2.45, z0), (x1, 2.45, z1), (x1, 2.2, z1), (x1, 2.2, z0)], awning)
@@ -106,7 +112,7 @@ def house(rng: np.random.Generator, plot: Plot) -> tuple[NDArray[np.void], float
     b = Builder()
     b.anchor = (plot.x + 0.5 * plot.side * plot.depth, (plot.z0 + plot.z1) / 2)
     width = plot.z1 - plot.z0
-    color = np.clip(np.array(WALLS[rng.integers(len(WALLS))]) * rng.uniform(0.9, 1.15), 0, 0.95)
+    color = np.clip(np.array(WALLS[rng.integers(len(WALLS))]) * rng.uniform(0.85, 1.1), 0, 0.95)
     tile = textures.FACADES[rng.integers(len(textures.FACADES))]
     bays = max(2, round(width / 3.5))
     front = Paint("building", color, PANES[rng.integers(len(PANES))], tile, (4 * width / bays, 4 * FLOOR_M))
@@ -124,7 +130,7 @@ def hall(rng: np.random.Generator, plot: Plot) -> tuple[NDArray[np.void], float]
     """A shed with a flat roof and few windows, or an office block, returned with its height."""
     b = Builder()
     b.anchor = (plot.x + 0.5 * plot.side * plot.depth, (plot.z0 + plot.z1) / 2)
-    color = np.array((0.62, 0.64, 0.66)) * rng.uniform(0.6, 1.25, 3)
+    color = np.array((0.62, 0.64, 0.66)) * rng.uniform(0.55, 1.2) * rng.uniform(0.94, 1.06, 3)
     if rng.random() < 0.5:
         height = rng.uniform(5, 8)
         front = Paint("building", color, color * 0.75, textures.PLANKS, (6, 6))

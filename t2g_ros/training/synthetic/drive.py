@@ -9,15 +9,20 @@ from numpy.typing import NDArray
 
 from t2g_ros.labels import CITYSCAPES19
 from t2g_ros.training.synthetic import backdrop
+from t2g_ros.training.synthetic.blocks import Block, build_block
 from t2g_ros.training.synthetic.camera import Ego
 from t2g_ros.training.synthetic.lens import Lens
 from t2g_ros.training.synthetic.raster import SUPERSAMPLE, paint, painting_order
-from t2g_ros.training.synthetic.shading import Skyline, shade
-from t2g_ros.training.synthetic.street import Block, Street, build_block
+from t2g_ros.training.synthetic.sampling import Samples
+from t2g_ros.training.synthetic.shading import Shader
+from t2g_ros.training.synthetic.shadows import Shadows
+from t2g_ros.training.synthetic.street import Street
 from t2g_ros.training.synthetic.styles import draw_style
-from t2g_ros.training.synthetic.traffic import AHEAD_M, BEHIND_M, Traffic
+from t2g_ros.training.synthetic.surfaces import joined
+from t2g_ros.training.synthetic.traffic import BEHIND_M, Traffic
 
 BLOCKS_KEPT = 12
+SEEN_M = 200.0
 
 
 class Drive:
@@ -51,22 +56,26 @@ class Drive:
         """Return the (h, w, 3) RGB image and the (h, w) Cityscapes-19 ids at `t_s` seconds."""
         view = self.ego.view(t_s, self.size)
         first = int((view.position[2] - BEHIND_M) // self.street.block_m)
-        last = int((view.position[2] + AHEAD_M) // self.street.block_m)
+        last = int((view.position[2] + SEEN_M) // self.street.block_m)
         blocks = [self._block(i) for i in range(first, last + 1)]
         far = self._distance.copy()
         far["points"][..., 2] += np.float32(view.position[2])
         far["anchor"][:, 1] += np.float32(view.position[2])
-        world = np.concatenate([*(b.surfaces for b in blocks), *self.traffic.at(t_s)])
-        near = np.abs(world["anchor"][:, 1] - view.position[2] - 0.5 * AHEAD_M) < 0.5 * AHEAD_M + BEHIND_M
+        world = joined([*(b.surfaces for b in blocks), *self.traffic.at(t_s)])
+        near = np.abs(world["anchor"][:, 1] - view.position[2] - 0.5 * SEEN_M) < 0.5 * SEEN_M + BEHIND_M
         world = world[near | (world["layer"] > 0)]
-        sky, rest = far[:1], np.concatenate([far[1:], world])
-        surfaces = np.concatenate([sky, rest[painting_order(rest, view, self.street.strips_x)]])
+        sky, rest = far[:1], joined([far[1:], world])
+        surfaces = joined([sky, rest[painting_order(rest, view, self.street.strips_x)]])
 
         buffer = paint(surfaces, view)
         # The top left sample of each pixel: labels are never a mixture.
         labels = surfaces["label"][buffer[::SUPERSAMPLE, ::SUPERSAMPLE]]
-        skyline = Skyline(np.concatenate([b.skyline for b in blocks], axis=1).astype(np.float32), first * self.street.block_m)
-        light, depth = shade(buffer, surfaces, view, self.street, skyline, self.style)
+        shadows = None
+        if self.style.sun.any():
+            heights = np.concatenate([b.skyline for b in blocks], axis=1).astype(np.float32)
+            z0, z = first * self.street.block_m, float(view.position[2])
+            shadows = Shadows(surfaces, self.style.sun_towards, self.street, heights, z0, z)
+        light, depth = Shader(surfaces, view, self.street, shadows, self.style).image(Samples.of(buffer))
         wet = np.isin(labels, [CITYSCAPES19.id_of("road"), CITYSCAPES19.id_of("sidewalk")]).astype(np.float32)
         return self.lens.expose(light, depth, wet, view, t_s), labels
 

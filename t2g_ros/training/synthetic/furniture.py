@@ -109,7 +109,8 @@ def wall(b: Builder, rng: np.random.Generator, x: float, z0: float, z1: float) -
     """A garden or retaining wall along the street."""
     kind = rng.integers(3)
     tile = (textures.BRICK, textures.STONE, textures.PLASTER)[kind]
-    base = ((0.5, 0.3, 0.24), (0.5, 0.48, 0.44), (0.68, 0.65, 0.6))[kind] * rng.uniform(0.8, 1.2, 3)
+    tone = ((0.5, 0.3, 0.24), (0.5, 0.48, 0.44), (0.68, 0.65, 0.6))[kind]
+    base = np.array(tone) * rng.uniform(0.75, 1.15) * rng.uniform(0.96, 1.04, 3)
     paint = Paint("wall", base, base * 0.6, tile, ((2.4, 2.4), (3, 2.2), (5, 5))[kind])
     height = rng.uniform(1.0, 2.6)
     b.box((x - 0.15, 0, z0), (x + 0.15, height, z1), paint, paint.tinted(1.2))

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.training.synthetic import textures
+from t2g_ros.training.synthetic.street import Street
 from t2g_ros.training.synthetic.surfaces import GROUND_LAYER, Builder, Paint
-
-if TYPE_CHECKING:
-    from t2g_ros.training.synthetic.street import Street
 
 KERB_M = 0.12
 FAR_M = 220.0
@@ -50,7 +46,8 @@ def build(
         inner = sorted((side * x, side * (x + 0.18)))
         b.ground(inner[0], inner[1], start, z1, KERB_M, kerb)
         if start > z0:
-            end = [(side * x, 0, start), (side * FAR_M, 0, start), (side * FAR_M, KERB_M, start), (side * x, KERB_M, start)]
+            x0, x1 = side * x, side * FAR_M
+            end = [(x0, 0, start), (x1, 0, start), (x1, KERB_M, start), (x0, KERB_M, start)]
             b.face(end, kerb, (side * x, 0, start + 1))
     b.layer = 10.0
     _markings(b, rng, street, z0, start, z1, next_crossing)
@@ -64,7 +61,14 @@ def _strip(b: Builder, x0: float, x1: float, z0: float, z1: float, paint: Paint)
 def _markings(
     b: Builder, rng: np.random.Generator, street: Street, z0: float, start: float, z1: float, next_crossing: bool
 ) -> None:
-    """Lane lines, zebra crossings, stop lines and patches of newer asphalt."""
+    """Wheel tracks, patches and covers in the asphalt, lane lines, zebra crossings and stop lines."""
+    wear = rng.uniform(0.94, 1.03)
+    for side in (-1, 1):
+        for k in range(street.lanes):
+            for track in (-0.8, 0.8):
+                x = side * (k + 0.5) * street.lane_m + track
+                worn = Paint("road", street.asphalt * wear, tile=textures.ASPHALT, scale=(7, 7))
+                b.ground(x - 0.28, x + 0.28, z0, z1, 0.0, worn)
     for _ in range(rng.poisson(3)):
         w, d = rng.uniform(0.4, 1.6), rng.uniform(0.5, 6)
         x, z = rng.uniform(-street.kerb_x + w, street.kerb_x - w), rng.uniform(start, z1 - d)

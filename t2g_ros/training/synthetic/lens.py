@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +12,15 @@ from t2g_ros.training.synthetic.camera import View
 from t2g_ros.training.synthetic.styles import Style
 
 F32 = NDArray[np.float32]
-NOISE_SIDE = 1024
+NOISE_MARGIN = 256
+CONTRAST = 0.35
+
+
+@lru_cache(4)
+def _grain(height: int, width: int) -> F32:
+    """Sensor noise of unit variance, larger than the image by a margin to choose a piece from."""
+    shape = (height + NOISE_MARGIN, width + NOISE_MARGIN, 3)
+    return np.random.default_rng((43, height, width)).standard_normal(shape, np.float32)
 
 
 class Lens:
@@ -20,7 +30,6 @@ class Lens:
         rng = np.random.default_rng((seed, 40))
         self.style = style
         self.seed = seed
-        self._grain = rng.normal(0, style.noise, (NOISE_SIDE, NOISE_SIDE, 3)).astype(np.float32)
         self._drops = rng.uniform(0, 1, (260, 4))
         """x, phase, speed and distance of the rain drops."""
 
@@ -39,13 +48,14 @@ class Lens:
             light = self._rain(light, t_s)
         grey = light.mean(axis=2, keepdims=True)
         light = np.maximum(grey + style.saturation * (light - grey), 0)
-        image = 255 * np.sqrt(1 - np.exp(-1.35 * style.exposure * light))
+        tone = cv2.sqrt(1 - cv2.exp(light * np.float32(-1.35 * style.exposure)))
+        image = tone * (1 + CONTRAST * (tone * (3 - 2 * tone) - 1))
         image = cv2.GaussianBlur(image, (0, 0), style.blur_px * unit)
         # The grain is the sensor's, not the world's: another piece of it for every time, found from the time.
-        left, top = np.random.default_rng((self.seed, 41, int(round(t_s * 1e6)))).integers(0, NOISE_SIDE, 2)
-        grain = np.take(self._grain, np.arange(top, top + height), axis=0, mode="wrap")
-        grain = np.take(grain, np.arange(left, left + width), axis=1, mode="wrap")
-        return np.clip(image + grain + 0.5, 0, 255).astype(np.uint8)
+        left, top = np.random.default_rng((self.seed, 41, round(abs(t_s) * 1e6))).integers(0, NOISE_MARGIN, 2)
+        grain = _grain(height, width)[top : top + height, left : left + width]
+        noisy = np.maximum(cv2.addWeighted(image, 255, grain, style.noise, 0), 0)
+        return np.asarray(cv2.convertScaleAbs(noisy), np.uint8)
 
     def _reflect(self, light: F32, depth: F32, wet: F32, view: View) -> F32:
         """Mirror the scene about the horizon into wet ground, smeared upright as a rough water film does."""
@@ -64,9 +74,11 @@ class Lens:
         veil = np.zeros((height, width), np.uint8)
         for x, phase, speed, far in self._drops:
             fall = (phase + t_s * (1.2 + speed)) % 1.0
-            length = height * (0.03 + 0.07 * (1 - far))
+            length = height * (0.02 + 0.06 * (1 - far))
             at = (x * 1.1 * width - 0.06 * fall * width, (1.3 * fall - 0.15) * height)
             start = (round(at[0] * 16), round(at[1] * 16))
             end = (round((at[0] - 0.05 * length) * 16), round((at[1] + length) * 16))
-            cv2.line(veil, start, end, int(40 + 70 * (1 - far)), 1, cv2.LINE_AA, 4)
-        return light + (veil.astype(np.float32) / 255 * 0.45)[..., None] * (self.style.horizon - 0.5 * light + 0.2)
+            cv2.line(veil, start, end, int(25 + 45 * (1 - far)), 1, cv2.LINE_AA, 4)
+        share = veil[..., None].astype(np.float32) * np.float32(0.45 / 255)
+        veiled = light + share * (self.style.horizon - np.float32(0.5) * light + np.float32(0.2))
+        return np.asarray(veiled, np.float32)

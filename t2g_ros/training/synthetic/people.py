@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.training.synthetic import textures
-from t2g_ros.training.synthetic.surfaces import MAX_POINTS, Builder, Paint
+from t2g_ros.training.synthetic.surfaces import Builder, Paint
 
 SKIN = ((0.85, 0.65, 0.52), (0.72, 0.5, 0.37), (0.5, 0.33, 0.23), (0.32, 0.21, 0.15))
 HAIR = ((0.1, 0.08, 0.06), (0.3, 0.2, 0.12), (0.55, 0.42, 0.25), (0.5, 0.5, 0.5))
 STEP_M = 1.45
 """Ground covered by one full cycle of both legs."""
+CROWD, POSES = 64, 32
+"""Different pedestrians, and poses of each in one cycle: more poses a second than most cameras take frames."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ def _body(b: Builder, who: Looks, label: str, hip: tuple[float, float], neck: tu
     for x in (-0.10, 0.10):
         b.capsule((x * w, hy, hz), (1.25 * x * w, ny - 0.1, nz), 0.125 * w, 0.12 * w, cloth)
     b.capsule((0, ny - 0.05, nz), (0, ny + 0.1, nz + 0.01), 0.06, 0.06, Paint(label, who.skin))
-    b.blob((0, ny + 0.2, nz + 0.0), np.full(MAX_POINTS, 0.125), Paint(label, who.hair))
-    b.blob((0, ny + 0.16, nz + 0.04), np.full(MAX_POINTS, 0.1), Paint(label, who.skin))
+    b.blob((0, ny + 0.2, nz + 0.0), 0.125, Paint(label, who.hair))
+    b.blob((0, ny + 0.16, nz + 0.04), 0.1, Paint(label, who.skin), front=(0, 0, 1))
 
 
 def pedestrian(who: Looks, phase: float) -> NDArray[np.void]:
@@ -83,13 +86,23 @@ def pedestrian(who: Looks, phase: float) -> NDArray[np.void]:
         b.capsule(foot, (foot[0], foot[1] - 0.01, foot[2] + 0.14), 0.06, 0.05, shoes)
     _body(b, who, "person", (hip, 0.0), (neck, 0.0))
     if who.bag:
-        bag = Paint("person", np.roll(who.top, 1) * 0.6)
+        bag = Paint("person", who.top[[2, 0, 1]] * 0.6)
         b.capsule((0.3 * w, 0.95, -0.05), (0.3 * w, 0.8, -0.05), 0.12, 0.13, bag)
     arm(1)
     model = b.build()
     model["points"] *= who.height
     model["radii"] *= who.height
     return model
+
+
+@lru_cache(CROWD * POSES)
+def _pose(who: int, step: int) -> NDArray[np.void]:
+    return pedestrian(Looks.draw(np.random.default_rng((31, who))), step / POSES)
+
+
+def walking(who: int, phase: float) -> NDArray[np.void]:
+    """Person `who` of the crowd in the nearest of their poses; shared by all drives, so don't write to it."""
+    return _pose(who % CROWD, round(phase * POSES) % POSES)
 
 
 def _wheel(b: Builder, label: str, z: float, radius: float, tyre: float, spoked: bool) -> None:
@@ -101,22 +114,25 @@ def _wheel(b: Builder, label: str, z: float, radius: float, tyre: float, spoked:
         b.face(ring, Paint(label, color))
 
 
-def _rider(b: Builder, who: Looks, hip: tuple[float, float], feet: tuple[float, ...], grip: tuple[float, float]) -> None:
+def _rider(
+    b: Builder, who: Looks, hip: tuple[float, float], feet: tuple[float, ...], grip: tuple[float, float]
+) -> None:
     """Someone sitting at `hip`, the feet at (y, z, y, z) and the hands at `grip`, all (y, z)."""
     w = who.width
     legs, sleeve = Paint("rider", who.legs), Paint("rider", who.top * 0.88)
+    shoes = Paint("rider", who.legs * 0.4)
     neck = (hip[0] + 0.5, hip[1] + 0.22)
     for side, (fy, fz) in ((-1, feet[:2]), (1, feet[2:])):
         knee = (side * 0.13 * w, (hip[0] + fy) / 2 + 0.1, hip[1] + 0.36)
         b.capsule((side * 0.1 * w, hip[0], hip[1]), knee, 0.1 * w, 0.075 * w, legs)
         b.capsule(knee, (side * 0.13, fy, fz), 0.075 * w, 0.05, legs)
-        b.capsule((side * 0.13, fy, fz), (side * 0.13, fy - 0.02, fz + 0.14), 0.055, 0.05, Paint("rider", who.legs * 0.4))
+        b.capsule((side * 0.13, fy, fz), (side * 0.13, fy - 0.02, fz + 0.14), 0.055, 0.05, shoes)
     for side in (-1, 1):
         shoulder = (side * 0.2 * w, neck[0] - 0.1, neck[1])
         b.capsule(shoulder, (side * 0.25, *grip), 0.065 * w, 0.045, sleeve)
     _body(b, who, "rider", hip, neck)
     if who.bag:
-        b.blob((0, neck[0] + 0.24, neck[1]), np.full(MAX_POINTS, 0.14), Paint("rider", 0.3 + 0.6 * who.top[::-1]))
+        b.blob((0, neck[0] + 0.24, neck[1]), 0.14, Paint("rider", 0.3 + 0.6 * who.top[::-1]))
 
 
 def bicycle(color: NDArray[np.floating], who: Looks | None, phase: float) -> NDArray[np.void]:
@@ -149,8 +165,8 @@ def motorcycle(color: NDArray[np.floating], who: Looks | None) -> NDArray[np.voi
     b.capsule((0, 0.74, -0.75), (0, 0.74, -0.2), 0.1, 0.15, dark)
     b.capsule((0, 0.92, 0.46), (0, 0.75, 0.55), 0.16, 0.15, body)
     b.capsule((-0.36, 1.02, 0.4), (0.36, 1.02, 0.4), 0.025, 0.025, dark)
-    b.blob((0, 0.86, 0.62), np.full(MAX_POINTS, 0.08), Paint("motorcycle", (0.95, 0.95, 0.85), glow=2.0))
-    b.blob((0, 0.72, -0.82), np.full(MAX_POINTS, 0.06), Paint("motorcycle", (0.7, 0.05, 0.05), glow=0.5))
+    b.blob((0, 0.86, 0.62), 0.08, Paint("motorcycle", (0.95, 0.95, 0.85), glow=2.0), front=(0, 0, 1))
+    b.blob((0, 0.72, -0.82), 0.06, Paint("motorcycle", (0.7, 0.05, 0.05), glow=0.5), front=(0, 0, -1))
     if who is not None:
         _rider(b, who, (0.88, -0.25), (0.32, -0.1, 0.32, -0.1), (1.03, 0.38))
     return b.build()

@@ -71,29 +71,35 @@ def paint(surfaces: NDArray[np.void], view: View) -> NDArray[np.int32]:
     height, width = view.size[0] * scale, view.size[1] * scale
     buffer = np.zeros((height, width), np.int32)
     points = camera_points(surfaces, view)
-    ahead = points[..., 2]
-    seen = ahead.max(axis=1) > NEAR_M
+    # Corners first: numpy is slow at extremes over a short last axis.
+    ahead = np.ascontiguousarray(points[..., 2].T)
+    seen = ahead.max(axis=0) > NEAR_M
     towards = ((view.position - surfaces["points"][:, 0]) * surfaces["normal"]).sum(axis=1) > 1e-3
-    seen &= towards | surfaces["two_sided"] | (surfaces["kind"] != FACE)
+    seen &= towards | surfaces["two_sided"]
     seen[0] = False
-    whole = ahead.min(axis=1) > NEAR_M
+    whole = ahead.min(axis=0) > NEAR_M
+
+    flip = np.array([1, -1], np.float32)
+    centre = np.array([view.size[1] / 2, view.size[0] / 2], np.float32)
 
     def to_pixels(p: NDArray[np.float32]) -> NDArray[np.float32]:
-        factor = view.focal_px / p[..., 2:]
-        flat = p[..., :2] * factor * np.float32([1, -1])
-        return (flat + np.float32([view.size[1] / 2, view.size[0] / 2])) * scale - 0.5
+        factor = np.float32(view.focal_px) / p[..., 2:]
+        flat = p[..., :2] * factor * flip
+        return (flat + centre) * np.float32(scale) - np.float32(0.5)
 
     safe = points.copy()
     safe[..., 2] = np.maximum(safe[..., 2], NEAR_M)
     pixels = to_pixels(safe)
-    low, high = pixels.min(axis=1), pixels.max(axis=1)
+    corners = np.ascontiguousarray(pixels.swapaxes(0, 1))
+    low, high = corners.min(axis=0), corners.max(axis=0)
     on_screen = (high > 0).all(axis=1) & (low < [width, height]).all(axis=1)
+    # What is smaller than half a sample would only flicker.
+    on_screen &= (high - low).max(axis=1) > 0.5
     seen &= on_screen | ~whole
     fixed = np.round(pixels * (1 << _FRACTION_BITS)).astype(np.int32)
-    count = np.where(surfaces["kind"] == FACE, surfaces["count"], MAX_POINTS)
-    convex = surfaces["kind"] != BLOB
-    convex &= count <= 6
-    convex |= surfaces["kind"] == CAPSULE
+    count = np.where(surfaces["kind"] == FACE, surfaces["count"], MAX_POINTS).tolist()
+    convex = surfaces["kind"] == CAPSULE
+    convex |= (surfaces["kind"] == FACE) & (surfaces["count"] == 4)
     for i in np.flatnonzero(seen).tolist():
         if whole[i]:
             outline = fixed[i, : count[i]]

@@ -1,168 +1,114 @@
-"""Turns the buffer of surface numbers into light: exact depth, textures fixed to the surfaces, sun, lamps and haze."""
+"""Turns samples of surfaces into light: exact depth, textures fixed to the surfaces, sun, lamps and haze."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.training.synthetic.camera import View
 from t2g_ros.training.synthetic.furniture import LAMP_HEIGHT
-from t2g_ros.training.synthetic.raster import SUPERSAMPLE
+from t2g_ros.training.synthetic.planes import Planes
+from t2g_ros.training.synthetic.sampling import Samples
+from t2g_ros.training.synthetic.shadows import Shadows
 from t2g_ros.training.synthetic.street import Street
 from t2g_ros.training.synthetic.styles import Style
 from t2g_ros.training.synthetic.surfaces import FACE
-from t2g_ros.training.synthetic.textures import LEVELS, SIZE, atlas
+from t2g_ros.training.synthetic.textures import LEVELS, atlas
 
 F32 = NDArray[np.float32]
-SKY_HEIGHT_M = 400.0
-_WARM = np.float32([1.0, 0.72, 0.42])
+CHUNK = 16384
+"""Samples shaded at a time: what they need stays in the processor's cache."""
+_WARM = (1.0, 0.72, 0.42)
+_FAR_M = 1e3
 
 
-@dataclass(frozen=True)
-class Skyline:
-    """Height of the left and right house fronts, which throw the shadows of the street."""
+class Shader:
+    """Lights the surfaces of one instant; arrays are channels first, (3, n).
 
-    heights: F32
-    """(2, n), per metre of z from `z0` on."""
-    z0: float
-
-
-def _samples(buffer: NDArray[np.int32]) -> tuple[NDArray, NDArray, F32, F32, NDArray[np.bool_]]:
-    """Where to shade: once per pixel, and four times in pixels that an edge runs through.
-
-    Returns:
-        surface numbers, flat output pixels, x and y in pixels of the image, and the (h, w) mask of edges.
+    Args:
+        surfaces: in painting order; number 0 is the sky.
+        view: the camera.
+        street: for the places of its lamps.
+        shadows: None where there is no sun.
+        style: light and air.
     """
-    quads = [buffer[j::SUPERSAMPLE, i::SUPERSAMPLE] for j in range(2) for i in range(2)]
-    edge = (quads[0] != quads[1]) | (quads[0] != quads[2]) | (quads[0] != quads[3])
-    width = edge.shape[1]
-    inner, outer = np.flatnonzero(~edge), np.flatnonzero(edge)
-    numbers = np.concatenate([quads[0].ravel()[inner], *(q.ravel()[outer] for q in quads)])
-    x, y = (inner % width).astype(np.float32), (inner // width).astype(np.float32)
-    ex, ey = (outer % width).astype(np.float32), (outer // width).astype(np.float32)
-    xs = np.concatenate([x + 0.5, ex + 0.25, ex + 0.75, ex + 0.25, ex + 0.75])
-    ys = np.concatenate([y + 0.5, ey + 0.25, ey + 0.25, ey + 0.75, ey + 0.75])
-    return numbers, np.concatenate([inner, outer]), xs, ys, edge
 
+    def __init__(
+        self, surfaces: NDArray[np.void], view: View, street: Street, shadows: Shadows | None, style: Style
+    ) -> None:
+        self._view, self._street, self._shadows, self._style = view, street, shadows, style
+        self._planes = Planes(surfaces, view)
+        self._tile = surfaces["tile"].astype(np.int32)
+        self._ground = surfaces["layer"] > 0
+        base, second = (surfaces[name].T.astype(np.float32) ** 2.2 for name in ("base", "second"))
+        self._base, self._change = np.ascontiguousarray(base), np.ascontiguousarray(second - base)
+        round_normal = view.rotation[2] * [-0.6, 0, -0.6] + [0, 0.55, 0]
+        normal = np.where(surfaces["kind"][:, None] == FACE, surfaces["normal"], round_normal)
+        facing = normal @ style.sun_towards
+        self._to_sun = np.where(surfaces["two_sided"], np.abs(facing), np.maximum(facing, 0)).astype(np.float32)
+        self._to_sky = (0.68 + 0.32 * normal[:, 1]).astype(np.float32)
+        self._glow = surfaces["glow"] * np.float32(style.glow)
 
-def _planes(surfaces: NDArray[np.void], view: View) -> tuple[F32, F32, F32, F32]:
-    """Per surface: 1 / depth (3, n), u (4, n) and v (4, n) as linear forms of the ray, and distance (n,).
+    def image(self, samples: Samples) -> tuple[F32, F32]:
+        """Return the linear (h, w, 3) light and the (h, w) depth in metres."""
+        color = np.empty((3, len(samples.x)), np.float32)
+        depth = np.empty(len(samples.x), np.float32)
+        for start in range(0, len(depth), CHUNK):
+            part = slice(start, start + CHUNK)
+            color[:, part], depth[part] = self._shade(samples.numbers[part], samples.x[part], samples.y[part])
+        return np.stack([samples.image(c) for c in color], axis=-1), samples.image(np.minimum(depth, _FAR_M))
 
-    1 / depth = c . ray; u = c0 + depth * (c1..3 . ray).
-    """
-    rotation = view.rotation
-    origin = surfaces["points"][:, 0].astype(np.float64)
-    normal = surfaces["normal"].astype(np.float64)
-    to_camera = view.position - origin
-    facing = surfaces["kind"] == FACE
-    normal[~facing] = -rotation[2]
-    distance = (to_camera * normal).sum(axis=1)
-    # Round shapes are shaded as discs that face the camera.
-    across = np.stack([normal[:, 2], np.zeros(len(normal)), -normal[:, 0]], axis=1)
-    level = np.abs(normal[:, 1]) > 0.95
-    across[level] = (1.0, 0.0, 0.0)
-    across /= np.linalg.norm(across, axis=1, keepdims=True)
-    across *= np.sign(across @ [1.0, 0.0, 1e-3] + 1e-9)[:, None]
-    upward = np.cross(normal, across)
-    upward[level] = (0.0, 0.0, 1.0)
-    upward *= np.where(upward[:, 1] < 0, -1.0, 1.0)[:, None]
-    safe = np.where(np.abs(distance) < 1e-3, 1e-3, distance)
-    depth = -(normal @ rotation.T) / safe[:, None]
-    forms = []
-    for axis, size in ((across, surfaces["scale"][:, 0]), (upward, surfaces["scale"][:, 1])):
-        constant = (to_camera * axis).sum(axis=1)
-        forms.append((np.column_stack([constant, axis @ rotation.T]) / size[:, None]).T.astype(np.float32))
-    return depth.T.astype(np.float32), forms[0], forms[1], np.abs(safe).astype(np.float32)
+    def _shade(self, numbers: NDArray[np.intp], px: F32, py: F32) -> tuple[F32, F32]:
+        view, style = self._view, self._style
+        ray_x = (px - view.size[1] / 2) * np.float32(1 / view.focal_px)
+        ray_y = (view.size[0] / 2 - py) * np.float32(1 / view.focal_px)
+        depth, u, v, footprint = self._planes.at(numbers, ray_x, ray_y)
+        level = np.clip(np.log2(footprint + 1e-6) + 0.5, 0, LEVELS - 1).astype(np.int32)
+        texture = atlas().sample(np.take(self._tile, numbers), level, u, v)
+        bright, mask, lit = (texture[:, k] * np.float32(s) for k, s in enumerate((1 / 127.5, 1 / 255, 1 / 255)))
 
+        turn = view.rotation.astype(np.float32)
+        x, rise, z = (turn[0, k] * ray_x + turn[1, k] * ray_y + turn[2, k] for k in range(3))
+        x, z = (view.position[k].astype(np.float32) + depth * a for k, a in ((0, x), (2, z)))
+        y = np.float32(view.position[1]) + depth * rise
+        ground = np.take(self._ground, numbers)
 
-def _shadow(style: Style, street: Street, skyline: Skyline, x: F32, y: F32, z: F32) -> F32:
-    """1 in the sun, 0 where the house front on the sun's side is in the way."""
-    side = 1 if style.sun_towards[0] > 0 else -1
-    run = np.maximum(side * (side * (street.border_x + 0.8) - x), 0) / max(abs(float(style.sun_towards[0])), 1e-3)
-    at = np.clip(z + run * style.sun_towards[2] - skyline.z0, 0, skyline.heights.shape[1] - 1)
-    hit = skyline.heights[(side + 1) // 2][at.astype(np.int32)]
-    return np.clip(0.5 + 1.2 * (y + run * style.sun_towards[1] - hit), 0, 1)
+        contact = np.where(ground, np.float32(1), np.clip(0.72 + 0.22 * y, 0.72, 1.0))
+        from_sky = np.take(self._to_sky, numbers) * contact
+        white = np.take(self._glow, numbers)
+        sunlit = street_light = np.zeros(1, np.float32)
+        if self._shadows is not None:
+            sunlit = np.take(self._to_sun, numbers) * self._shadows.sunlight(x, y, z, ground)
+        if style.lamps:
+            street_light, own = self._lamps(x, y, z, ray_x, depth)
+            white = white + own
+        clear_air = np.exp(depth * np.float32(-1 / style.haze_m))
+        sky = np.flatnonzero(numbers == 0)
+        sine = rise[sky] / np.sqrt(1 + ray_x[sky] ** 2 + ray_y[sky] ** 2)
+        gradient, cover = self._sky(sine, mask[sky])
 
+        color = np.empty((3, len(numbers)), np.float32)
+        for c in range(3):
+            albedo = (np.take(self._base[c], numbers) + mask * np.take(self._change[c], numbers)) * bright
+            light = from_sky * style.ambient[c] + sunlit * style.sun[c] + street_light * np.float32(_WARM[c]) + white
+            surface = albedo * light + lit * np.float32(0.9 * style.lamps * _WARM[c])
+            color[c] = style.horizon[c] + clear_air * (surface - style.horizon[c])
+            clear = style.horizon[c] + gradient * (style.zenith[c] - style.horizon[c])
+            color[c, sky] = clear + cover * (style.cloud[c] * (0.7 + 0.3 * mask[sky]) - clear)
+        return color, depth
 
-def _lamps(style: Style, street: Street, view: View, x: F32, y: F32, z: F32, ray_x: F32, depth: F32) -> tuple[F32, F32]:
-    """Light of the street lamps and of the car's own headlights at each sample."""
-    along = (z / street.lamp_gap_m - np.round(z / street.lamp_gap_m)) * street.lamp_gap_m
-    reach = street.kerb_x - 0.9
-    near = 2 * (np.abs(x) - reach) ** 2 + along**2 + (y - LAMP_HEIGHT) ** 2
-    street_light = 26.0 / (8.0 + near) * np.clip(1.6 - y / LAMP_HEIGHT, 0.05, 1)
-    beam = np.exp(-((ray_x / 0.42) ** 2)) * np.clip(1.9 - 0.55 * y, 0.12, 1.0)
-    own = 2.0 * beam / (1 + (depth / 13.0) ** 2) * np.clip(depth - 1.5, 0, 1)
-    return style.lamps * street_light, style.lamps * own
+    def _lamps(self, x: F32, y: F32, z: F32, ray_x: F32, depth: F32) -> tuple[F32, F32]:
+        """Light of the street lamps and of the car's own headlights."""
+        gap, lamps = np.float32(self._street.lamp_gap_m), np.float32(self._style.lamps)
+        along = z - np.round(z / gap) * gap
+        near = 2 * (np.abs(x) - (self._street.kerb_x - 0.9)) ** 2 + along**2 + (y - LAMP_HEIGHT) ** 2
+        street = lamps * 15.0 / (8.0 + near) * np.clip(1.6 - y / LAMP_HEIGHT, 0.05, 1)
+        beam = np.exp(-((ray_x / 0.42) ** 2)) * np.clip(1.9 - 0.55 * y, 0.12, 1.0)
+        own = 1.3 * lamps * beam / (1 + (depth / 13.0) ** 2) * np.clip(depth - 1.5, 0, 1)
+        return street.astype(np.float32), own.astype(np.float32)
 
-
-def shade(
-    buffer: NDArray[np.int32], surfaces: NDArray[np.void], view: View, street: Street, skyline: Skyline, style: Style
-) -> tuple[F32, F32]:
-    """Return the linear (h, w, 3) light and the (h, w) depth in metres; surface 0 is the sky."""
-    numbers, pixels, xs, ys, edge = _samples(buffer)
-    height, width = edge.shape
-    ray_x = (xs - width / 2) / np.float32(view.focal_px)
-    ray_y = (height / 2 - ys) / np.float32(view.focal_px)
-    inverse, form_u, form_v, distance = _planes(surfaces, view)
-
-    def linear(c: F32) -> F32:
-        return c[0][numbers] * ray_x + c[1][numbers] * ray_y + c[2][numbers]
-
-    depth = 1 / np.maximum(linear(inverse), 1e-4)
-    u = form_u[0][numbers] + depth * linear(form_u[1:])
-    v = form_v[0][numbers] + depth * linear(form_v[1:])
-    texels = (SIZE / np.sqrt(surfaces["scale"].prod(axis=1)) / view.focal_px).astype(np.float32)
-    footprint = texels[numbers] * depth * np.sqrt(np.maximum(depth / distance[numbers], 1))
-    level = np.clip(np.log2(footprint + 1e-6) + 0.5, 0, LEVELS - 1).astype(np.int32)
-    texture = atlas().sample(surfaces["tile"][numbers], level, u, v).astype(np.float32)
-    bright, mask, lit = texture[:, 0] / 127.5, texture[:, 1:2] / 255, texture[:, 2] / 255
-
-    rotation = view.rotation.astype(np.float32)
-    up = rotation[0, 1] * ray_x + rotation[1, 1] * ray_y + rotation[2, 1]
-    x = view.position[0].astype(np.float32) + depth * (rotation[0, 0] * ray_x + rotation[1, 0] * ray_y + rotation[2, 0])
-    y = view.position[1].astype(np.float32) + depth * up
-    z = view.position[2].astype(np.float32) + depth * (rotation[0, 2] * ray_x + rotation[1, 2] * ray_y + rotation[2, 2])
-
-    base, second = surfaces["base"] ** 2.2, surfaces["second"] ** 2.2
-    albedo = (base[numbers] + mask * (second - base)[numbers]) * bright[:, None]
-    normal = np.where(surfaces["kind"][:, None] == FACE, surfaces["normal"], view.rotation[2] * [-0.6, 0, -0.6] + [0, 0.5, 0])
-    facing_sun = normal @ style.sun_towards
-    facing_sun = np.where(surfaces["two_sided"], np.abs(facing_sun), np.maximum(facing_sun, 0)).astype(np.float32)
-    open_sky = (0.68 + 0.32 * normal[:, 1]).astype(np.float32)
-    ground_contact = np.clip(0.72 + 0.22 * y, 0.72, 1.0)
-    ground_contact[surfaces["layer"][numbers] > 0] = 1.0
-    light = (open_sky[numbers] * ground_contact)[:, None] * style.ambient
-    if style.sun.any():
-        sunlit = facing_sun[numbers] * _shadow(style, street, skyline, x, y, z)
-        light += sunlit[:, None] * style.sun
-    color = albedo * light
-    if style.lamps:
-        street_light, own = _lamps(style, street, view, x, y, z, ray_x, depth)
-        color += albedo * (street_light[:, None] * _WARM + own[:, None])
-        color += (lit * 0.9 * style.lamps)[:, None] * _WARM
-    color += albedo * (surfaces["glow"] * np.float32(style.glow))[numbers][:, None]
-    haze = np.exp(-depth / np.float32(style.haze_m))[:, None]
-    color = style.horizon + haze * (color - style.horizon)
-
-    sky = np.flatnonzero(numbers == 0)
-    color[sky] = _sky(style, up[sky] / np.sqrt(1 + ray_x[sky] ** 2 + ray_y[sky] ** 2), mask[sky, 0])
-    return _resolve(color, pixels, edge), _resolve(np.minimum(depth, 1e3)[:, None], pixels, edge)[..., 0]
-
-
-def _sky(style: Style, sine: F32, cloud: F32) -> F32:
-    """Sky colour at the sine of an elevation, behind clouds of the texture's density."""
-    rise = np.clip(1 - np.exp(-3.2 * np.maximum(sine, 0)), 0, 1)[:, None]
-    clear = style.horizon + rise * (style.zenith - style.horizon)
-    cover = np.clip(1.5 * (cloud + style.cloudiness - 0.15), 0, 1) * np.clip(5 * sine, 0, 1)
-    return clear + cover[:, None] * (style.cloud * (0.7 + 0.3 * cloud[:, None]) - clear)
-
-
-def _resolve(samples: F32, pixels: NDArray, edge: NDArray[np.bool_]) -> F32:
-    """Put samples (n, c) into the image (h, w, c), the four of an edge pixel as their mean."""
-    inner = edge.size - int(edge.sum())
-    out = np.empty((edge.size, samples.shape[1]), np.float32)
-    out[pixels[:inner]] = samples[:inner]
-    out[pixels[inner:]] = samples[inner:].reshape(4, -1, samples.shape[1]).mean(axis=0)
-    return out.reshape(*edge.shape, -1)
+    def _sky(self, sine: F32, cloud: F32) -> tuple[F32, F32]:
+        """Share of the zenith's colour at the sine of an elevation, and share hidden by clouds."""
+        gradient = 1 - np.exp(-3.2 * np.maximum(sine, 0))
+        cover = np.clip(1.5 * (cloud + self._style.cloudiness - 0.15), 0, 1) * np.clip(5 * sine, 0, 1)
+        return gradient, cover

@@ -55,9 +55,7 @@ def draw_style(name: str, seed: int) -> Style:
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.deg2rad(rng.uniform(25, 65))
     if name == "dusk":
         elevation = np.deg2rad(rng.uniform(4, 12))
-    towards = _rgb(
-        np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation)
-    )
+    towards = _rgb(np.sin(azimuth) * np.cos(elevation), np.sin(elevation), np.cos(azimuth) * np.cos(elevation))
     grey = float(rng.uniform(0.85, 1.15))
     common = {
         "sun_towards": towards,
@@ -69,18 +67,18 @@ def draw_style(name: str, seed: int) -> Style:
     }
     table: dict[str, dict] = {
         "day": {
-            "sun": _rgb(1.55, 1.45, 1.3), "ambient": _rgb(0.55, 0.62, 0.74), "zenith": _rgb(0.17, 0.36, 0.78),
-            "horizon": _rgb(0.8, 0.95, 1.15), "cloud": _rgb(1.35, 1.35, 1.36), "haze_m": rng.uniform(350, 900),
+            "sun": _rgb(1.75, 1.6, 1.4), "ambient": _rgb(0.4, 0.46, 0.58), "zenith": _rgb(0.17, 0.36, 0.78),
+            "horizon": _rgb(0.8, 0.95, 1.15), "cloud": _rgb(1.35, 1.35, 1.36), "haze_m": rng.uniform(500, 1600),
             "lamps": 0.0, "glow": 0.35, "wet": 0.0, "rain": 0.0,
         },
         "dusk": {
             "sun": _rgb(0.9, 0.42, 0.18), "ambient": _rgb(0.34, 0.32, 0.42), "zenith": _rgb(0.14, 0.2, 0.42),
-            "horizon": _rgb(1.15, 0.58, 0.32), "cloud": _rgb(0.75, 0.42, 0.4), "haze_m": rng.uniform(250, 600),
+            "horizon": _rgb(1.15, 0.58, 0.32), "cloud": _rgb(0.75, 0.42, 0.4), "haze_m": rng.uniform(350, 900),
             "lamps": 0.35, "glow": 0.8, "wet": 0.0, "rain": 0.0,
         },
         "night": {
-            "sun": _rgb(0, 0, 0), "ambient": _rgb(0.035, 0.04, 0.06), "zenith": _rgb(0.008, 0.011, 0.024),
-            "horizon": _rgb(0.06, 0.05, 0.055), "cloud": _rgb(0.035, 0.03, 0.035), "haze_m": rng.uniform(250, 500),
+            "sun": _rgb(0, 0, 0), "ambient": _rgb(0.022, 0.026, 0.042), "zenith": _rgb(0.008, 0.011, 0.024),
+            "horizon": _rgb(0.04, 0.034, 0.038), "cloud": _rgb(0.035, 0.03, 0.035), "haze_m": rng.uniform(250, 500),
             "lamps": 1.0, "glow": 1.2, "wet": float(rng.choice([0.0, 0.5])), "rain": 0.0,
         },
         "rain": {
@@ -95,7 +93,7 @@ def draw_style(name: str, seed: int) -> Style:
         },
     }  # fmt: skip
     overrides: dict[str, dict] = {
-        "night": {"noise": float(rng.uniform(3, 6)), "exposure": float(rng.uniform(1.3, 2.0))},
+        "night": {"noise": float(rng.uniform(3, 6)), "exposure": float(rng.uniform(0.75, 1.25))},
         "rain": {"blur_px": float(rng.uniform(0.5, 0.8)), "cloudiness": 0.5, "saturation": 0.8},
         "fog": {"saturation": 0.85, "cloudiness": 0.0},
     }

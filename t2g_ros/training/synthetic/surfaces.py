@@ -58,26 +58,25 @@ class Paint:
         return replace(self, base=np.clip(np.asarray(self.base) * factor, 0, 1))
 
 
+@dataclass(frozen=True)
+class _Row:
+    kind: int
+    points: NDArray[np.float32]
+    paint: Paint
+    anchor: tuple[float, float]
+    layer: float
+    radii: ArrayLike = 0.0
+    normal: ArrayLike = (0.0, 0.0, 0.0)
+    two_sided: bool = True
+
+
 class Builder:
     """Collects surfaces; inside one object they are painted in the order they were added."""
 
     def __init__(self) -> None:
-        self._rows: list[NDArray[np.void]] = []
+        self._rows: list[_Row] = []
         self.anchor = (0.0, 0.0)
         self.layer = 0.0
-
-    def _add(self, kind: int, points: NDArray[np.float32], paint: Paint) -> NDArray[np.void]:
-        row = np.zeros(1, SURFACE)
-        n = min(len(points), MAX_POINTS)
-        row["kind"], row["count"] = kind, n
-        row["points"][0, :n] = points[:n]
-        row["points"][0, n:] = points[n - 1]
-        row["label"] = CITYSCAPES19.id_of(paint.label)
-        row["base"], row["second"] = paint.base, paint.second
-        row["tile"], row["scale"], row["glow"] = paint.tile, paint.scale, paint.glow
-        row["layer"], row["anchor"] = self.layer, self.anchor
-        self._rows.append(row)
-        return row
 
     def face(self, points: ArrayLike, paint: Paint, inside: ArrayLike | None = None) -> None:
         """Add a flat polygon; its first corner is the texture's origin.
@@ -85,14 +84,13 @@ class Builder:
         With a point `inside` the body it belongs to, it is seen from outside only; without, from both sides.
         """
         corners = np.asarray(points, np.float32)
-        row = self._add(FACE, corners, paint)
-        normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
-        normal /= max(float(np.linalg.norm(normal)), 1e-9)
-        if inside is None:
-            row["two_sided"] = True
-        elif normal @ (corners[0] - np.asarray(inside, np.float32)) < 0:
+        (ax, ay, az), (bx, by, bz), (cx, cy, cz) = corners[:3].tolist()
+        ux, uy, uz, vx, vy, vz = bx - ax, by - ay, bz - az, cx - ax, cy - ay, cz - az
+        normal = np.array([uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx])
+        normal /= max(float(np.sqrt(normal @ normal)), 1e-9)
+        if inside is not None and normal @ (corners[0] - inside) < 0:
             normal = -normal
-        row["normal"] = normal
+        self._rows.append(_Row(FACE, corners, paint, self.anchor, self.layer, normal=normal, two_sided=inside is None))
 
     def box(self, lo: Sequence[float], hi: Sequence[float], paint: Paint, top: Paint | None = None) -> None:
         """Add the four sides and the top of an upright box."""
@@ -106,13 +104,17 @@ class Builder:
 
     def capsule(self, a: ArrayLike, b: ArrayLike, radius_a: float, radius_b: float, paint: Paint) -> None:
         """Add a round bar from `a` to `b`: a pole, a trunk, a limb."""
-        row = self._add(CAPSULE, np.asarray([a, b], np.float32), paint)
-        row["radii"][0, :2] = radius_a, radius_b
+        radii = (radius_a, radius_b, *(0.0,) * (MAX_POINTS - 2))
+        self._rows.append(_Row(CAPSULE, np.array([a, b], np.float32), paint, self.anchor, self.layer, radii))
 
-    def blob(self, centre: ArrayLike, radii: ArrayLike, paint: Paint) -> None:
-        """Add an outline of (16,) `radii` that always faces the camera: foliage, a head."""
-        row = self._add(BLOB, np.asarray([centre], np.float32), paint)
-        row["radii"] = radii
+    def blob(self, centre: ArrayLike, radii: ArrayLike, paint: Paint, front: ArrayLike | None = None) -> None:
+        """Add an outline that always faces the camera, of one or (16,) `radii`: foliage, a head.
+
+        With a direction `front` it is only seen from there.
+        """
+        normal = (0.0, 0.0, 0.0) if front is None else front
+        points = np.array([centre], np.float32)
+        self._rows.append(_Row(BLOB, points, paint, self.anchor, self.layer, radii, normal, front is None))
 
     def ground(self, x0: float, x1: float, z0: float, z1: float, y: float, paint: Paint) -> None:
         """Add a level rectangle that is seen from above."""
@@ -120,7 +122,27 @@ class Builder:
 
     def build(self) -> NDArray[np.void]:
         """The (n,) records of dtype SURFACE added so far."""
-        return np.concatenate(self._rows) if self._rows else np.zeros(0, SURFACE)
+        rows = self._rows
+        out = np.zeros(len(rows), SURFACE)
+        points, radii = out["points"], out["radii"]
+        for i, row in enumerate(rows):
+            points[i, : len(row.points)] = row.points
+            points[i, len(row.points) :] = row.points[-1]
+            radii[i] = row.radii
+        if rows:
+            for name in ("kind", "anchor", "layer", "normal", "two_sided"):
+                out[name] = [getattr(row, name) for row in rows]
+            for name in ("base", "second", "tile", "scale", "glow"):
+                out[name] = [getattr(row.paint, name) for row in rows]
+            out["count"] = [len(row.points) for row in rows]
+            out["label"] = [CITYSCAPES19.id_of(row.paint.label) for row in rows]
+        return out
+
+
+def joined(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """Concatenate models; np.concatenate itself compares the fields of every part, which costs ten times more."""
+    raw = [np.ascontiguousarray(part).view(np.uint8).reshape(len(part), SURFACE.itemsize) for part in parts]
+    return np.concatenate(raw).view(SURFACE)[:, 0]
 
 
 def placed(model: NDArray[np.void], x: float, z: float, heading: float = 0.0, y: float = 0.0) -> NDArray[np.void]:

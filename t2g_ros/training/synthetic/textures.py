@@ -145,7 +145,8 @@ class Atlas:
         rows = -(-len(x) // 4096)
         pad = rows * 4096 - len(x)
         grid = [np.pad(a, (0, pad)).reshape(rows, 4096).astype(np.float32) for a in (x, y)]
-        return cv2.remap(self.image, grid[0], grid[1], cv2.INTER_LINEAR).reshape(-1, 3)[: len(x)]
+        values = cv2.remap(self.image, grid[0], grid[1], cv2.INTER_LINEAR)
+        return np.asarray(values, np.uint8).reshape(-1, 3)[: len(x)]
 
 
 @lru_cache(1)

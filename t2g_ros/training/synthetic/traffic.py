@@ -14,7 +14,7 @@ from t2g_ros.training.synthetic.street import Street, has_crossing
 from t2g_ros.training.synthetic.surfaces import placed
 
 Model = NDArray[np.void]
-BEHIND_M, AHEAD_M = 14.0, 150.0
+BEHIND_M, AHEAD_M = 14.0, 130.0
 CROSS_M = 40.0
 """Those who cross walk from -CROSS_M to CROSS_M, far enough to come from behind the houses, and start again."""
 
@@ -41,18 +41,18 @@ def _still(model: Model) -> Callable[[float], Model]:
 
 def _vehicle(rng: np.random.Generator) -> Callable[[float], Model]:
     kind = rng.random()
-    if kind < 0.13:
+    if kind < 0.09:
         return _still(vehicles.truck(rng))
-    if kind < 0.23:
+    if kind < 0.17:
         return _still(vehicles.bus(rng))
-    if kind < 0.31:
+    if kind < 0.25:
         return _still(people.motorcycle(rng.uniform(0.1, 0.7, 3), people.Looks.draw(rng)))
     return _still(vehicles.car(rng))
 
 
 def _walker(rng: np.random.Generator) -> Callable[[float], Model]:
-    who, start = people.Looks.draw(rng), rng.random()
-    return lambda metres: people.pedestrian(who, start + metres / people.STEP_M)
+    who, start = int(rng.integers(people.CROWD)), rng.random()
+    return lambda metres: people.walking(who, start + metres / people.STEP_M)
 
 
 def _cyclist(rng: np.random.Generator) -> Callable[[float], Model]:
@@ -110,11 +110,11 @@ class Traffic:
                 continue
             rng = np.random.default_rng((self.seed, 22, index % 2**32))
             for _ in range(rng.poisson(5 * self.street.busy)):
-                who, start, pace = people.Looks.draw(rng), rng.uniform(0, 2 * CROSS_M), rng.uniform(0.9, 1.6)
+                who, start, pace = int(rng.integers(people.CROWD)), rng.uniform(0, 2 * CROSS_M), rng.uniform(0.9, 1.6)
                 way, z = rng.choice([-1, 1]), index * block - rng.uniform(0.9, 3.3)
                 walked = pace * t_s
                 x = way * ((start + walked) % (2 * CROSS_M) - CROSS_M)
-                yield placed(people.pedestrian(who, walked / people.STEP_M), x, z, way * np.pi / 2)
+                yield placed(people.walking(who, walked / people.STEP_M), x, z, way * np.pi / 2)
 
 
 def _streams(rng: np.random.Generator, street: Street, ego: Ego) -> list[Stream]:

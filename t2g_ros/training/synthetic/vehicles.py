@@ -9,8 +9,9 @@ from t2g_ros.training.synthetic import textures
 from t2g_ros.training.synthetic.surfaces import Builder, Paint
 
 CAR_COLORS = (
-    (0.85, 0.86, 0.87), (0.75, 0.76, 0.78), (0.55, 0.57, 0.6), (0.3, 0.31, 0.33), (0.12, 0.12, 0.14), (0.06, 0.06, 0.07),
-    (0.55, 0.08, 0.08), (0.1, 0.17, 0.4), (0.15, 0.3, 0.5), (0.12, 0.25, 0.18), (0.5, 0.42, 0.3), (0.75, 0.6, 0.1),
+    (0.85, 0.86, 0.87), (0.75, 0.76, 0.78), (0.55, 0.57, 0.6), (0.3, 0.31, 0.33), (0.12, 0.12, 0.14),
+    (0.06, 0.06, 0.07), (0.55, 0.08, 0.08), (0.1, 0.17, 0.4), (0.15, 0.3, 0.5), (0.12, 0.25, 0.18),
+    (0.5, 0.42, 0.3), (0.75, 0.6, 0.1),
 )  # fmt: skip
 GLASS = (0.16, 0.2, 0.24)
 RUBBER = (0.07, 0.07, 0.075)
@@ -75,8 +76,8 @@ def car(rng: np.random.Generator) -> NDArray[np.void]:
     across(f, nose, half, screen, belt, half, body.tinted(1.1))
     across(back, belt, half, r, belt - 0.03, half, body.tinted(1.1))
     glass = Paint("car", GLASS, tile=textures.GLASS, scale=(2.5, 0.9))
-    across(screen, belt, 0.98 * half, roof_front, height, roof_half, glass)
-    across(back, belt, 0.98 * half, roof_rear, height, roof_half, glass)
+    across(screen, belt, half, roof_front, height, roof_half, glass)
+    across(back, belt, half, roof_rear, height, roof_half, glass)
     b.face(
         [(-roof_half, height, roof_front), (roof_half, height, roof_front),
          (roof_half, height, roof_rear), (-roof_half, height, roof_rear)],
@@ -112,7 +113,7 @@ def truck(rng: np.random.Generator) -> NDArray[np.void]:
     f, r = length / 2, -length / 2
     hue = rng.uniform(0.15, 0.9, 3)
     cab = Paint("truck", hue * 0.5 + 0.25, tile=textures.PLASTER, scale=(5, 5))
-    cargo = Paint("truck", 0.35 * rng.uniform(0.3, 1, 3) + 0.55, hue, textures.SIGN, (length, 5.0))
+    cargo = Paint("truck", 0.55 + 0.3 * rng.random() + 0.12 * hue - 0.06, hue, textures.SIGN, (3.2, 4.0))
     dark = Paint("truck", (0.09, 0.09, 0.1))
     _shadow(b, half, length)
     b.box((-half + 0.1, 0.45, r), (half - 0.1, 1.0, f - 0.3), dark)
