@@ -40,7 +40,7 @@ else
   pip=("$VENV/bin/python" -m pip install -qq --disable-pip-version-check --constraint "$ROOT/constraints.txt")
   say "installing the build tools"
   "${pip[@]}" setuptools wheel
-  say "installing torch"
+  say "installing torch (gigabytes where the package index has no CPU build of it)"
   "${pip[@]}" torch
   say "installing t2g_ros[$extras], its sources used where they lie"
   "${pip[@]}" --no-build-isolation --editable "$ROOT[$extras]"

@@ -11,9 +11,13 @@ from rosbags.interfaces import Connection
 from rosbags.typesys import Stores, get_typestore
 
 from t2g_ros.errors import InputError
+from t2g_ros.image_messages import to_rgb
 from t2g_ros.sources.base import Source, SourceFrame
-from t2g_ros.sources.image_messages import IMAGE_TYPES, decode_message
 from t2g_ros.types import NS_PER_S, Frame
+
+RAW_TYPE = "sensor_msgs/msg/Image"
+COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
+IMAGE_TYPES = (RAW_TYPE, COMPRESSED_TYPE)
 
 
 class BagSource(Source):
@@ -40,14 +44,11 @@ class BagSource(Source):
         with self._open() as reader:
             connections = [c for c in reader.connections if c.topic == self.topic]
             for index, (connection, recorded_ns, data) in enumerate(reader.messages(connections)):
-                where = f"bag {self.path}, topic {self.topic}, message {index} recorded at {recorded_ns} ns"
+                where = f"bag {self.path}, message {index} recorded at {recorded_ns} ns, {self.topic}"
                 message = reader.deserialize(data, connection.msgtype)
                 header = message.header  # type: ignore[attr-defined]
                 header_ns = header.stamp.sec * NS_PER_S + header.stamp.nanosec
-                try:
-                    rgb = decode_message(message)
-                except InputError as error:
-                    raise InputError(f"{where}: {error}") from error
+                rgb = to_rgb(message, where)
                 stamp_ns = header_ns if self._fps is None else round(index * NS_PER_S / self._fps)
                 yield SourceFrame(Frame(rgb, stamp_ns, header.frame_id), str(header_ns))
 

@@ -15,8 +15,8 @@ from rosbags.typesys import Stores, get_typestore
 
 from t2g_ros.errors import InputError
 from t2g_ros.labels import LabelSpace
+from t2g_ros.sources.bag import COMPRESSED_TYPE, RAW_TYPE
 from t2g_ros.sources.base import SourceFrame
-from t2g_ros.sources.image_messages import COMPRESSED_TYPE, RAW_TYPE
 from t2g_ros.types import NS_PER_S
 
 JPEG_QUALITY = 95

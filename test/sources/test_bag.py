@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,7 +15,6 @@ from t2g_ros.errors import InputError
 from t2g_ros.labels import CAMVID11
 from t2g_ros.sources import open_source
 from t2g_ros.sources.bag_writer import START_NS, CameraBagWriter
-from t2g_ros.sources.image_messages import decode_message
 
 
 def make_bag(path: Path, *, compression: str = "raw", frames: int = 4) -> Path:
@@ -108,56 +106,3 @@ def test_what_is_no_bag_is_named(tmp_path: Path) -> None:
         open_source(bag=tmp_path / "nowhere")
     with pytest.raises(InputError, match="cannot be read"):
         open_source(bag=tmp_path)
-
-
-def raw_message(**changes: object) -> SimpleNamespace:
-    fields = {"height": 2, "width": 2, "encoding": "rgb8", "is_bigendian": 0, "step": 6, "data": bytes(range(12))}
-    return SimpleNamespace(**(fields | changes))
-
-
-def test_padding_at_the_end_of_rows_is_left_out() -> None:
-    padded = raw_message(step=8, data=bytes([0, 1, 2, 3, 4, 5, 99, 99, 6, 7, 8, 9, 10, 11, 99, 99]))
-    np.testing.assert_array_equal(decode_message(padded).reshape(-1), np.arange(12))
-
-
-@pytest.mark.parametrize(
-    ("encoding", "step", "data", "expected"),
-    [
-        ("bgra8", 4, bytes([3, 2, 1, 0]), (1, 2, 3)),
-        ("rgba8", 4, bytes([1, 2, 3, 0]), (1, 2, 3)),
-        ("mono8", 1, bytes([7]), (7, 7, 7)),
-        ("rgb16", 6, bytes([0, 255, 0, 128, 0, 0]), (254, 127, 0)),
-    ],
-)
-def test_encodings_become_rgb(encoding: str, step: int, data: bytes, expected: tuple[int, int, int]) -> None:
-    rgb = decode_message(raw_message(height=1, width=1, encoding=encoding, step=step, data=data))
-    assert tuple(rgb[0, 0]) == expected
-
-
-def test_big_endian_16_bit_is_swapped() -> None:
-    message = raw_message(height=1, width=1, encoding="mono16", step=2, data=bytes([255, 0]), is_bigendian=1)
-    assert decode_message(message)[0, 0, 0] == 254
-
-
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"step": 5}, "step is 5, expected at least 6"),
-        ({"data": bytes(11)}, "data holds 11 bytes, expected 2 rows of 6"),
-        ({"width": 0}, "image is 0x2"),
-        ({"encoding": "rgb9"}, "encoding 'rgb9' is unknown"),
-        ({"encoding": "8UC3"}, "does not say which channel"),
-    ],
-)
-def test_a_message_that_contradicts_itself_says_how(changes: dict[str, object], expected: str) -> None:
-    with pytest.raises(InputError, match=expected):
-        decode_message(raw_message(**changes))
-
-
-def test_a_truncated_jpeg_is_refused() -> None:
-    data = cv2.imencode(".jpg", picture(0, (200, 300)))[1].tobytes()
-    assert decode_message(SimpleNamespace(format="jpeg", data=data)).shape == (200, 300, 3)
-    with pytest.raises(InputError, match="truncated"):
-        decode_message(SimpleNamespace(format="jpeg", data=data[: len(data) // 2]))
-    with pytest.raises(InputError, match="cannot be decoded"):
-        decode_message(SimpleNamespace(format="png", data=b""))
