@@ -46,7 +46,7 @@ def segment_node(context, *args, **kwargs):
                 ("image_raw/compressed", f"{value['image']}/compressed"),
                 ("camera_info", value["camera_info"]),
             ],
-            arguments=["--ros-args", "--log-level", f"segment_node:={value['log_level']}"],
+            ros_arguments=["--log-level", f"segment_node:={value['log_level']}"],
             output="screen",
             emulate_tty=True,
         )

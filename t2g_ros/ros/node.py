@@ -32,7 +32,7 @@ class SegmentNode(LifecycleNode):
         super().__init__("segment_node", **kwargs)
         _forward_logs(self)
         self._worker = InferenceThread()
-        self._parameters = Parameters(self)
+        self.parameters = Parameters(self)
         self._diagnostics = Diagnostics(self)
         self._camera: Camera | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
@@ -42,7 +42,7 @@ class SegmentNode(LifecycleNode):
 
     def autostart(self) -> None:
         """Configure and activate if the parameter says so."""
-        if self._parameters.settings.autostart and self.trigger_configure() == SUCCESS:
+        if self.parameters.settings.autostart and self.trigger_configure() == SUCCESS:
             self.trigger_activate()
 
     def stop(self, timeout_s: float) -> bool:
@@ -91,9 +91,9 @@ class SegmentNode(LifecycleNode):
         return SUCCESS
 
     def _configure(self) -> None:
-        if self._parameters.problems:
-            raise ValueError("; ".join(self._parameters.problems.values()))
-        settings = self._parameters.settings
+        if self.parameters.problems:
+            raise ValueError("; ".join(self.parameters.problems.values()))
+        settings = self.parameters.settings
         self._diagnostics.set_model_state(DiagnosticStatus.OK, f"loading model {settings.model}")
         start = perf_counter()
         runtime = self._on_worker(load_runtime, **_runtime_arguments(settings))
@@ -176,13 +176,13 @@ class SegmentNode(LifecycleNode):
             self._camera.reset("clock_jump")
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        problem = self._parameters.check(changes, unconfigured=self._camera is None)
+        problem = self.parameters.check(changes, unconfigured=self._camera is None)
         if problem:
             self.get_logger().warning(problem)
             return SetParametersResult(successful=False, reason=problem)
-        self._parameters.accept(changes)
+        self.parameters.accept(changes)
         if self._camera:
-            self._camera.apply(self._parameters.with_changes(changes))
+            self._camera.apply(self.parameters.with_changes(changes))
         return SetParametersResult(successful=True)
 
     def _on_reset_memory(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
