@@ -10,11 +10,12 @@ from t2g_ros.types import NS_PER_S
 class ClipMemory:
     """Addresses T slots by time so that they span `span_s` seconds at any frame rate.
 
-    The newest `lag + 1` frames are always held. A frame that grows older than that is kept as an anchor
-    if it lies at least one spacing, `span_s` over the number of anchor slots, after the last anchor, and is
-    forgotten otherwise. So a fast camera fills the span evenly instead of with its last few frames, and a slow
-    one keeps every frame. Nothing is allocated after construction, and a slot is never moved: a frame's
-    cached keys stay valid as it ages, because its age enters only through `offsets`.
+    The newest `lag + 1` frames are always held. A frame that grows older than that becomes an anchor if it lies
+    nearer than its successor to one spacing, `span_s` over the number of anchor slots, after the last anchor, and
+    is forgotten otherwise. So a fast camera fills the span evenly instead of with its last few frames, a slow one
+    keeps every frame, and jitter moves an anchor by no more than a frame. Nothing is allocated after construction,
+    and a slot is never moved: a frame's cached keys stay valid as it ages, because its age enters only through the
+    offsets.
 
     Args:
         slots: T, the frames held.
@@ -34,7 +35,7 @@ class ClipMemory:
         self.lag = lag
         self._anchor_slots = slots - 1 - lag
         self._spacing_ns = round(span_s * NS_PER_S / max(self._anchor_slots, 1))
-        # Anchors are at least a spacing apart, so the oldest of a slow stream may lie one spacing beyond the span.
+        # The last anchor may itself be up to a spacing old, so the oldest may lie one beyond the span.
         self._horizon_ns = round(span_s * NS_PER_S) + self._spacing_ns
         self._stamps_ns = np.zeros(slots, np.int64)
         self._recent: list[int] = []  # slots, oldest first
@@ -55,21 +56,26 @@ class ClipMemory:
     def claim(self, stamp_ns: int) -> int:
         """Make room for a frame newer than all others and return the slot to encode it into."""
         if len(self._recent) > self.lag:
-            self._retire(self._recent.pop(0))
+            retired = self._recent.pop(0)
+            self._retire(retired, self.stamp_ns(self._recent[0]) if self._recent else stamp_ns)
         slot = self._free.pop()
         self._stamps_ns[slot] = stamp_ns
         self._recent.append(slot)
         return slot
 
-    def _retire(self, slot: int) -> None:
+    def _retire(self, slot: int, successor_ns: int) -> None:
         """Keep a frame that is no longer recent as an anchor, or free its slot."""
-        elapsed = self._stamps_ns[slot] - self._stamps_ns[self._anchors[-1]] if self._anchors else None
-        if self._anchor_slots == 0 or (elapsed is not None and elapsed < self._spacing_ns):
+        if self._anchor_slots == 0 or (self._anchors and not self._is_nearer(slot, successor_ns)):
             self._free.append(slot)
             return
         if len(self._anchors) == self._anchor_slots:
             self._free.append(self._anchors.pop(0))
         self._anchors.append(slot)
+
+    def _is_nearer(self, slot: int, successor_ns: int) -> bool:
+        """Whether a frame is nearer than its successor to one spacing after the last anchor."""
+        due_ns = self.stamp_ns(self._anchors[-1]) + self._spacing_ns
+        return abs(self.stamp_ns(slot) - due_ns) < abs(successor_ns - due_ns)
 
     def reference(self) -> int | None:
         """Slot of the frame to segment now, None while a lag fills."""

@@ -8,6 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from t2g_ros.errors import ModelError
+from t2g_ros.labels import SPACES
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.time2general import Time2General
 
@@ -26,7 +27,7 @@ def load_model(path: Path) -> Time2General:
 
     Raises:
         ModelError: a file is missing, corrupt or foreign, or a tensor is missing, too many, of another
-            shape (a class count that does not match shows so) or not finite.
+            shape or not finite, or the weights were trained for another label space.
     """
     config = ModelConfig.load(path.with_suffix(".yaml"))
     network = Time2General(config)
@@ -34,6 +35,7 @@ def load_model(path: Path) -> Time2General:
     try:
         with safe_open(path, framework="pt") as file:
             found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
+            labels = (file.metadata() or {}).get("labels", "nothing")
     except (OSError, SafetensorError) as error:
         raise ModelError(f"weights {path}: not a readable safetensors file ({error})") from error
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
@@ -45,10 +47,17 @@ def load_model(path: Path) -> Time2General:
     for key, tensor in found.items():
         if tensor.shape != expected[key].shape:
             raise ModelError(
-                f"weights {path}: {key} has shape {list(tensor.shape)}, expected {list(expected[key].shape)} "
-                f"for {config.labels} ({network.classes} classes); weights and {path.stem}.yaml must belong together"
+                f"weights {path}: {key} has shape {list(tensor.shape)}, expected {list(expected[key].shape)}; "
+                f"weights and {path.stem}.yaml must belong together"
             )
         if not tensor.isfinite().all():
             raise ModelError(f"weights {path}: {key} holds values that are not finite; the file is damaged")
+    if labels != config.labels:
+        # No tensor's shape tells: every class is a query, and there are more queries than classes.
+        classes = f"{len(SPACES[labels])} classes" if labels in SPACES else "unknown"
+        raise ModelError(
+            f"weights {path}: trained for {labels} ({classes}), expected {config.labels} ({network.classes} classes) "
+            f"as {path.stem}.yaml says; weights and config must belong together"
+        )
     network.load_state_dict(found)
     return network.eval()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import InitVar, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from t2g_ros.errors import ModelError
+from t2g_ros.labels import SPACES
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,29 @@ class ModelConfig:
     clip_frames: int = 5
     """T, the frames a decode looks at, the segmented one included."""
 
-    def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise ModelError(f"model config: width {self.width} is not a multiple of heads {self.heads}")
-        if any(side <= 0 or side % 64 for side in self.input_size):
-            raise ModelError(f"model config: input_size {list(self.input_size)} must be positive multiples of 64")
-        if self.clip_frames < 1:
-            raise ModelError(f"model config: clip_frames is {self.clip_frames}, expected at least 1")
+    origin: InitVar[str] = "model config"
+    """What an error names as the place of a bad value."""
+
+    def __post_init__(self, origin: str) -> None:
+        def expect(holds: bool, key: str, expected: str) -> None:
+            if not holds:
+                raise ModelError(f"{origin}: {key} is {getattr(self, key)!r}, expected {expected}")
+
+        expect(self.labels in SPACES, "labels", f"one of {', '.join(SPACES)}")
+        expect(
+            len(self.input_size) == 2 and all(side > 0 and side % 64 == 0 for side in self.input_size),
+            "input_size",
+            "height and width, positive multiples of 64",
+        )
+        for key in ("width", "query_rank", "decoder_layers", "heads", "clip_frames"):
+            expect(getattr(self, key) >= 1, key, "at least 1")
+        expect(self.width % self.heads == 0, "width", f"a multiple of heads, {self.heads}")
+        classes = len(SPACES[self.labels])
+        expect(self.queries > classes, "queries", f"more than the {classes} classes of {self.labels}, for the sink")
+        known = (4, 8, 16, 32, 64)
+        expect(
+            bool(self.memory_strides) and set(self.memory_strides) <= set(known), "memory_strides", f"some of {known}"
+        )
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], origin: str = "model config") -> ModelConfig:
@@ -61,14 +78,14 @@ class ModelConfig:
             elif type(value) is not type(default):
                 raise ModelError(f"{origin}: {key} is {value!r}, expected {type(default).__name__}")
             clean[key] = value
-        return cls(**clean)
+        return cls(**clean, origin=origin)
 
     @classmethod
     def load(cls, path: Path) -> ModelConfig:
         """Read a YAML file.
 
         Raises:
-            ModelError: the file is missing, not a YAML mapping, or holds unknown keys.
+            ModelError: the file is missing, not a YAML mapping, or holds an unknown key or a value out of range.
         """
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""The image encoder: the trunk of `transformers`' MobileNetV2 behind a light stem."""
+"""The image encoder: `transformers`' MobileNetV2 on the half-size image, and a light branch for detail."""
 
 from __future__ import annotations
 
@@ -12,46 +12,53 @@ from transformers import MobileNetV2Config, MobileNetV2Model
 
 from t2g_ros.errors import ModelError
 
-TRUNK_CHANNELS = 24
-"""Channels where the stem ends and the trunk begins: the output of MobileNetV2's second residual block."""
 DETAIL_CHANNELS = 32
 
 
 class MobileNetV2Encoder(nn.Module):
-    """Feature maps at strides 4 (detail), 16, 32 and 64, and 8 (where the trunk begins).
+    """Feature maps at strides 4 (detail), 8, 16, 32 and 64.
 
     MobileNetV2 spends more than half of its time on its first layers, wide and at full resolution,
-    which only find edges. Here a stem of plain convolutions takes the image to stride 8, where it hands
-    over features that the trunk would otherwise see of the image at half its size; it is distilled from
-    the layers that it stands in for (`training/distill.py`). What it saw at stride 4 is kept as detail.
+    which only find edges. So it is given the image at half its size, and a light branch of plain convolutions
+    looks at the full one for the detail that this loses (two paths, as in ICNet, arXiv 1704.08545, and BiSeNet,
+    arXiv 1808.00897).
 
     BatchNorm is folded into the convolutions: the ImageNet weights come that way, clips are too
     small a batch for its statistics, and a frame's features must not depend on its neighbours.
     """
 
-    channels: ClassVar = {4: DETAIL_CHANNELS, 8: TRUNK_CHANNELS, 16: 32, 32: 96, 64: 320}
+    channels: ClassVar = {4: DETAIL_CHANNELS, 8: 24, 16: 32, 32: 96, 64: 320}
 
     def __init__(self) -> None:
         super().__init__()
         self.detail = nn.Sequential(*_strided(3, 16), *_strided(16, DETAIL_CHANNELS))
-        self.handover = nn.Sequential(*_strided(DETAIL_CHANNELS, 64), nn.Conv2d(64, TRUNK_CHANNELS, 1))
-        _, blocks = imagenet_layers()
+        stem, blocks = imagenet_layers()
+        _see_half_size(stem.first_conv)
+        self.stem = nn.Sequential(stem, blocks[:2])
         # Each stage ends just before the next halving of the resolution.
         self.trunk = nn.ModuleDict({"16": blocks[2:5], "32": blocks[5:12], "64": blocks[12:16]})
 
     def forward_stem(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """(B, 3, H, W) in [-1, 1] -> strides 4 and 8: (B, 32, H/4, W/4) and (B, 24, H/8, W/8)."""
-        detail = self.detail(image)
-        return detail, self.handover(detail)
+        return self.detail(image), self.stem(image)
 
     def load_imagenet(self, path: Path) -> None:
-        """Load the trunk from folded ImageNet weights; see `load_folded`."""
-        load_folded(self.trunk, path, skip=9)  # 3 layers of the stem, 3 of each of two residual blocks
+        """Load all but the detail branch from folded ImageNet weights; see `load_folded`."""
+        load_folded(nn.ModuleList([self.stem, self.trunk]), path)
 
 
 def _strided(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     """3x3 convolution of stride 2, padded as TensorFlow does for even sizes: below and to the right."""
     return nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(inputs, outputs, 3, stride=2), nn.ReLU6()
+
+
+def _see_half_size(layer: nn.Module) -> None:
+    """Let a 3x3 convolution of stride 2 see its image averaged down by 2: as one of 6x6 and stride 4, which costs less.
+
+    A copy of the image at half size would cost engines more than all of the detail branch.
+    """
+    outputs = layer.convolution[-1].out_channels
+    layer.convolution = nn.Sequential(nn.ZeroPad2d((0, 2, 0, 2)), nn.Conv2d(3, outputs, 6, stride=4))
 
 
 def imagenet_layers() -> tuple[nn.Module, nn.Sequential]:
@@ -68,13 +75,12 @@ def imagenet_layers() -> tuple[nn.Module, nn.Sequential]:
     return net.conv_stem, nn.Sequential(*net.layer)
 
 
-def load_folded(module: nn.Module, path: Path, skip: int) -> None:
-    """Load a part of MobileNetV2 from an `.npz` of folded (weight, bias) arrays in layer order.
+def load_folded(module: nn.Module, path: Path) -> None:
+    """Load MobileNetV2, as far as `module` has it, from an `.npz` of folded (weight, bias) arrays in layer order.
 
     Args:
-        module: holds the layers, in order.
+        module: holds the first layers, in order.
         path: the file; weights are (out, kh, kw, in), depthwise ones (1, kh, kw, channels).
-        skip: convolution layers of the file that come before those of `module`.
 
     Raises:
         ModelError: the file is missing or an array does not fit its layer; the message names both.
@@ -85,15 +91,17 @@ def load_folded(module: nn.Module, path: Path, skip: int) -> None:
     except (OSError, ValueError) as error:
         raise ModelError(f"ImageNet weights {path}: cannot be read ({error})") from error
     layers = _conv_layers(module)
-    needed = 2 * (skip + len(layers))
+    needed = 2 * len(layers)
     if len(arrays) < needed:
         raise ModelError(f"ImageNet weights {path}: {len(arrays)} arrays, expected at least {needed}")
-    for index, layer in enumerate(layers, start=skip):
+    for index, layer in enumerate(layers):
         conv = layer.convolution
         conv = conv[-1] if isinstance(conv, nn.Sequential) else conv
         (name, weight), (_, bias) = arrays[2 * index], arrays[2 * index + 1]
         # -> (out, in / groups, kh, kw)
         weight = weight.transpose(3, 0, 1, 2) if conv.groups > 1 else weight.transpose(0, 3, 1, 2)
+        if index == 0:  # see _see_half_size
+            weight = weight.repeat(2, axis=2).repeat(2, axis=3) / 4
         if weight.shape != tuple(conv.weight.shape):
             raise ModelError(
                 f"ImageNet weights {path}: {name} has shape {weight.shape}, "

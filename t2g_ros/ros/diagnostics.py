@@ -10,7 +10,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 
 from t2g_ros.ros.cameras import Camera
-from t2g_ros.ros.health import Verdict
+from t2g_ros.ros.health import STAGES, Verdict
 from t2g_ros.runtimes import Runtime
 
 PERIOD_S = 1.0
@@ -108,8 +108,11 @@ class Diagnostics:
             "is_consecutive_processing_delay_in_range": _within(delay_ms, settings.max_acceptable_consecutive_delay_ms),
             "consecutive_processing_delay_ms": delay_ms,
         }
-        for stage in ("wait", "convert", "preprocess", "encode", "decode", "postprocess", "publish", "stability"):
+        median, high = health.percentiles_ms(50), health.percentiles_ms(95)
+        for stage in STAGES:
             values[f"stage_{stage}_ms"] = health.stage_ms.get(stage)
+        for stage in (*STAGES, "total"):
+            values[f"stage_{stage}_ms_p50"], values[f"stage_{stage}_ms_p95"] = median.get(stage), high.get(stage)
         values |= {
             "flicker": stability and stability.flicker,
             "mean_flicker": stability and stability.mean_flicker,

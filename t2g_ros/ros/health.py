@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum
 
+import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from t2g_ros.inference.stability import Stability
 from t2g_ros.ros.parameters import Settings
 from t2g_ros.types import NS_PER_S, Segmentation
+
+STAGES = ("wait", "convert", "preprocess", "encode", "decode", "postprocess", "stability", "publish")
+"""From the image's arrival in the node to its last message out; disjoint."""
+RECENT_FRAMES = 256
 
 
 class State(str, Enum):
@@ -62,6 +68,8 @@ class CameraHealth:
     stability: Stability | None = None
     stage_ms: dict[str, float] = field(default_factory=dict)
     """Disjoint stages of the last frame; their sum is its processing time."""
+    recent_ms: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
+    """The `STAGES` of the last frames."""
     in_time_ns: int | None = None
     """Node time when a frame was last ready within the allowed time."""
     ready_ns: int | None = None
@@ -82,10 +90,19 @@ class CameraHealth:
     def finished(self, stage_ms: dict[str, float], now_ns: int, allowed_ms: float) -> None:
         """Note the times of a frame that is out."""
         self.stage_ms = stage_ms
+        self.recent_ms.append(tuple(stage_ms[stage] for stage in STAGES))
         # A clock that jumped back must not make a delay negative.
         in_time = self.in_time_ns is None or now_ns < self.in_time_ns or sum(stage_ms.values()) <= allowed_ms
         self.in_time_ns = now_ns if in_time else self.in_time_ns
         self.ready_ns = now_ns
+
+    def percentiles_ms(self, percent: float) -> dict[str, float]:
+        """That percentile over the last frames, by stage and of their `total`; empty before the first."""
+        if not self.recent_ms:
+            return {}
+        stages = np.array(self.recent_ms)
+        values = np.percentile(np.column_stack([stages, stages.sum(axis=1)]), percent, axis=0)
+        return dict(zip((*STAGES, "total"), values.tolist(), strict=True))
 
     def verdict(self, now_ns: int, settings: Settings, publishers: int) -> Verdict:
         """Sum it up at the node time `now_ns`, with so many publishers on the image topic."""

@@ -12,6 +12,8 @@ from t2g_ros.errors import T2GError
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.training.augment import AugmentConfig
 
+PRECISIONS = ("auto", "f32", "bf16")
+
 
 class ConfigError(T2GError):
     """A training config names an unknown key or holds a value of the wrong kind."""
@@ -63,8 +65,6 @@ class TrainConfig:
     """`.npz` of the encoder's ImageNet weights, relative to the config file; "" starts from scratch."""
     init: str = ""
     """Weights file of an earlier run to start from instead, relative to the config file."""
-    distill_steps: int = 400
-    """Steps in which the light stem learns to stand in for the ImageNet layers."""
     steps: int = 2600
     clips_per_step: int = 3
     frames_per_clip: int = 3
@@ -95,6 +95,8 @@ class TrainConfig:
     seed: int = 0
     threads: int = 0
     """CPU threads of torch; 0 takes them all."""
+    precision: str = "auto"
+    """`f32`, `bf16` (autocast; weights and losses stay f32), or `auto`: bf16 where the CPU multiplies it natively."""
 
 
 def _build(kind: type, values: Any, where: str) -> Any:
@@ -143,6 +145,8 @@ def load_train_config(path: Path, overrides: list[str] | None = None) -> TrainCo
             raise ConfigError(f"{where}: {key} is {items!r}, expected a list")
         values[key] = tuple(_build(kind, item, f"{where}, {key}[{i}]") for i, item in enumerate(items))
     config: TrainConfig = _build(TrainConfig, values, where)
+    if config.precision not in PRECISIONS:
+        raise ConfigError(f"{where}: precision is {config.precision!r}, expected one of {', '.join(PRECISIONS)}")
     if not config.sources:
         raise ConfigError(f"{where}: 'sources' is empty; name at least one")
     for f in fields(TrainConfig):

@@ -80,7 +80,7 @@ class Objective:
             offsets,
             valid,
         )
-        return [DecodedClip(*(x.unflatten(0, (b, t)) for x in layer)) for layer in layers]
+        return [DecodedClip(*(x.float().unflatten(0, (b, t)) for x in layer)) for layer in layers]
 
     def _supervise(
         self, clip: TrainClip, layers: list[Tensor], class_logits: Tensor, parts: dict[str, list[Tensor]]

@@ -19,7 +19,6 @@ from t2g_ros.model.checkpoint import load_model, save_model
 from t2g_ros.model.time2general import Time2General
 from t2g_ros.training.batches import Batches
 from t2g_ros.training.config import TrainConfig, load_train_config
-from t2g_ros.training.distill import distill_stem
 from t2g_ros.training.objective import Objective
 from t2g_ros.training.run_state import RunState, WeightAverage
 from t2g_ros.training.validation import Validation
@@ -54,19 +53,20 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
     return warm * (1.0 - step / config.steps) ** config.power
 
 
-def start_network(config: TrainConfig, base: Path, batches: Batches) -> Time2General:
-    """Load the weights to start from, or build the network from ImageNet's and distil its light stem."""
+def start_network(config: TrainConfig, base: Path) -> Time2General:
+    """Load the weights to start from, or build the network around ImageNet's."""
     torch.manual_seed(config.seed)
     if config.init:
         return load_model(base / config.init)
     network = Time2General(config.model)
     if config.imagenet:
         network.encoder.load_imagenet(base / config.imagenet)
-        if config.distill_steps:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-            left = distill_stem(network.encoder, base / config.imagenet, batches.images, config.distill_steps)
-            log.info("light stem distilled: %.1f %% of the ImageNet stem's variance unexplained", 100 * left)
     return network
+
+
+def _multiplies_bf16() -> bool:
+    """Whether this CPU has bf16 matrix units; without them bf16 is slower than f32."""
+    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 def train(config: TrainConfig, base: Path, out: Path) -> Path:
@@ -87,15 +87,17 @@ def train(config: TrainConfig, base: Path, out: Path) -> Path:
     batches = Batches(config, base)
     validations = [Validation(v, base) for v in config.validation]
     record = {"config": hashlib.sha256(repr(config).encode()).hexdigest()}
+    record |= {f"data of source {i}": source.fingerprint() for i, source in enumerate(batches.sources)}
     checkpoint = out / "checkpoint.safetensors"
     resuming = checkpoint.exists()
-    network = Time2General(config.model) if resuming else start_network(config, base, batches)
+    network = Time2General(config.model) if resuming else start_network(config, base)
     network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = WeightAverage(network, config.average)
     optimizer = torch.optim.AdamW(parameter_groups(network, config), lr=config.lr)
     state = RunState(network, average, optimizer)
     start = state.load(checkpoint, record) if resuming else 0
     objective = Objective(network, config, batches.weights)
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and _multiplies_bf16())
     weights = out / f"{config.model.name}.safetensors"
     with TrainLog(out / "train.csv", start) as table:
         progress = tqdm(range(start, config.steps), desc="train", initial=start, total=config.steps, disable=None)
@@ -103,7 +105,8 @@ def train(config: TrainConfig, base: Path, out: Path) -> Path:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * learning_rate_factor(step, config)
             generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-            loss, parts = objective(batches.clips(step), generator)
+            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+                loss, parts = objective(batches.clips(step), generator)
             if not torch.isfinite(loss):
                 raise TrainingError(f"step {step}: the loss is {loss.item()} ({parts}); the checkpoint is kept")
             optimizer.zero_grad(set_to_none=True)

@@ -1,0 +1,49 @@
+# Sourced by scripts/demo and scripts/test: makes .venv hold what constraints.txt pins, or finds that it does.
+# Uses the ROS distribution if one is sourced, else the ROS wheels. PYTHON chooses the interpreter.
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+VENV=$ROOT/.venv
+PYTHON=${PYTHON:-python3}
+
+say() { printf '[setup] %s\n' "$*" >&2; }
+fail() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
+
+command -v "$PYTHON" >/dev/null || fail "'$PYTHON' not found; run: sudo apt install python3 python3-venv"
+version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+case $version in
+  3.10 | 3.11 | 3.12 | 3.13) ;;
+  *) fail "$PYTHON is Python $version, expected 3.10 to 3.13; choose another one with PYTHON=python3.12 $0" ;;
+esac
+"$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
+  fail "Python $version cannot make virtual environments; run: sudo apt install python$version-venv"
+
+extras=openvino,train,dev
+if [[ -n ${ROS_DISTRO:-} ]] && "$PYTHON" -c 'import rclpy' 2>/dev/null; then
+  ros="ROS $ROS_DISTRO as sourced"
+  venv_options=(--system-site-packages)
+elif [[ $(uname -m) == x86_64 ]]; then
+  ros="the ROS Jazzy wheels"
+  venv_options=()
+  extras+=,ros-jazzy
+else
+  fail "no ROS 2 distribution is sourced and the ROS wheels exist for x86_64 only, this is $(uname -m);" \
+    "run: source /opt/ros/<distribution>/setup.bash"
+fi
+
+# The stamp says what the environment was made from; it is written last, so that a broken set-up starts anew.
+stamp=$(cd "$ROOT" && { printf '%s\n' "$ROOT" "$version" "$ros" "$extras"; cat constraints.txt setup.py setup.cfg; } | sha256sum)
+if [[ $(cat "$VENV/stamp" 2>/dev/null) == "$stamp" ]]; then
+  say "$VENV is up to date ($ros)"
+else
+  say "making $VENV with Python $version and $ros; the first time takes some minutes"
+  "$PYTHON" -m venv --clear "${venv_options[@]}" "$VENV"
+  pip=("$VENV/bin/python" -m pip install -qq --disable-pip-version-check --constraint "$ROOT/constraints.txt")
+  say "installing the build tools"
+  "${pip[@]}" setuptools wheel
+  say "installing torch"
+  "${pip[@]}" torch
+  say "installing t2g_ros[$extras], its sources used where they lie"
+  "${pip[@]}" --no-build-isolation --editable "$ROOT[$extras]"
+  printf '%s\n' "$stamp" >"$VENV/stamp"
+  say "done"
+fi

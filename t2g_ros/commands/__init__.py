@@ -1,0 +1,1 @@
+"""The subcommands of `t2g`; `t2g_ros.cli.COMMANDS` lists them."""

@@ -1,0 +1,30 @@
+"""`t2g train`: train a network as a config file describes."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Register the subcommand."""
+    parser = subparsers.add_parser(
+        "train",
+        help="train a network from a config file",
+        description="Trains a network; the same command again goes on where a stopped run was.",
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="such as config/train/t2g_tiny.yaml")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default: runs/ and the config's stem)")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="config values to use instead")
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train and print where the weights are."""
+    import logging
+
+    from t2g_ros.training.trainer import main
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    print(main(args.config, args.overrides, args.out or Path("runs") / args.config.stem))
+    return 0

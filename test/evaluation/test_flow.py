@@ -1,0 +1,100 @@
+"""Flow-compensated flicker on known motion, and on the drive whose figure is known."""
+
+import math
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from t2g_ros.evaluation.flow import Flow, carry, compensated_flicker, farneback
+from t2g_ros.evaluation.metrics import flicker
+
+H, W = 120, 160
+CAMVID = Path(__file__).parents[3] / "shared" / "data" / "camvid" / "val"
+
+
+def world(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A smooth texture twice the frame's size, and labels in smooth regions painted onto it."""
+    rng = np.random.default_rng(seed)
+    texture, regions = (cv2.GaussianBlur(rng.random((2 * H, 2 * W), np.float32), (0, 0), sigma) for sigma in (3, 10))
+    texture = (texture - texture.min()) / (texture.max() - texture.min()) * 255
+    labels = np.digitize(regions, np.quantile(regions, [0.3, 0.6])).astype(np.uint8)
+    return np.repeat(texture.astype(np.uint8)[..., None], 3, axis=2), labels
+
+
+def view(image: np.ndarray, motion: np.ndarray, how: int = cv2.INTER_LINEAR) -> np.ndarray:
+    """The (H, W) frame of a world seen through a 2x3 map from frame to world coordinates."""
+    return cv2.warpAffine(image, motion, (W, H), flags=how | cv2.WARP_INVERSE_MAP)
+
+
+def shift(x: float, y: float) -> np.ndarray:
+    return np.float32([[1, 0, 60 + x], [0, 1, 50 + y]])
+
+
+@pytest.mark.parametrize("step", [(0, 0), (3, 0), (-2, 5), (1.5, 0.5)])
+def test_the_flow_of_a_shift_is_the_shift(step: tuple[float, float]) -> None:
+    texture, _ = world(0)
+    flow = farneback(view(texture, shift(0, 0)), view(texture, shift(*step)))
+    assert flow.backward.shape == (H, W, 2)
+    middle = np.s_[20:-20, 20:-20]
+    np.testing.assert_allclose(flow.backward[middle].mean(axis=(0, 1)), step, atol=0.05)
+    assert flow.followed[middle].mean() > 0.99
+
+
+def test_what_was_outside_is_not_followed() -> None:
+    texture, _ = world(1)
+    flow = farneback(view(texture, shift(0, 0)), view(texture, shift(8, 0)))
+    assert not flow.followed[:, -8:].any()
+    assert flow.followed[:, :-20].mean() > 0.95
+
+
+@pytest.mark.parametrize("motion", [shift(4, 2), np.float32([[0.96, -0.03, 60], [0.03, 0.96, 50]])])
+def test_labels_that_follow_the_scene_do_not_flicker(motion: np.ndarray) -> None:
+    texture, labels = world(2)
+    prev, cur = (view(labels, m, cv2.INTER_NEAREST) for m in (shift(0, 0), motion))
+    flow = farneback(view(texture, shift(0, 0)), view(texture, motion))
+    assert flicker(prev, cur) > 0.02
+    assert compensated_flicker(prev, cur, flow) < 0.2 * flicker(prev, cur)
+
+
+def test_a_real_change_stays_after_compensation() -> None:
+    texture, labels = world(3)
+    prev, cur = (view(labels, m, cv2.INTER_NEAREST) for m in (shift(0, 0), shift(4, 2)))
+    flow = farneback(view(texture, shift(0, 0)), view(texture, shift(4, 2)))
+    cur[40:80, 60:100] = 9
+    assert compensated_flicker(prev, cur, flow) == pytest.approx(40 * 40 / flow.followed.sum(), rel=0.1)
+
+
+def test_only_followed_and_labelled_pixels_count() -> None:
+    labels = np.array([[0, 1, 2, 3, 255]], np.uint8)
+    backward = np.zeros((1, 5, 2), np.float32)
+    backward[0, :4, 0] = 1  # everything came from its right neighbour
+    flow = Flow(backward, np.array([[True, True, True, True, False]]))
+    np.testing.assert_array_equal(carry(labels, flow), [[1, 2, 3, 255, 255]])
+    # 1 kept, 9 for 2, unlabelled now, unlabelled before, not followed.
+    assert compensated_flicker(labels, np.array([[1, 9, 255, 3, 3]], np.uint8), flow) == 0.5
+    nowhere = Flow(backward, np.zeros((1, 5), bool))
+    assert math.isnan(compensated_flicker(labels, labels, nowhere))
+
+
+def test_sizes_that_differ_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected one size"):
+        farneback(np.zeros((8, 8, 3), np.uint8), np.zeros((8, 9, 3), np.uint8))
+    flow = Flow(np.zeros((8, 8, 2), np.float32), np.ones((8, 8), bool))
+    with pytest.raises(ValueError, match="the size of the flow"):
+        carry(np.zeros((4, 4), np.uint8), flow)
+
+
+@pytest.mark.skipif(not CAMVID.is_dir(), reason=f"the CamVid validation drive is not at {CAMVID}")
+def test_ground_truth_of_a_real_drive_flickers_by_the_known_figures() -> None:
+    paths = sorted((CAMVID / "images").iterdir())
+    frames = [cv2.cvtColor(cv2.imread(str(p)), cv2.COLOR_BGR2RGB) for p in paths]
+    labels = [cv2.imread(str(CAMVID / "labels" / f"{p.stem}.png"), cv2.IMREAD_UNCHANGED) for p in paths]
+    raw, compensated = [], []
+    for i in range(1, len(frames)):
+        raw.append(flicker(labels[i - 1], labels[i]))
+        compensated.append(compensated_flicker(labels[i - 1], labels[i], farneback(frames[i - 1], frames[i])))
+    assert len(raw) == 100
+    assert np.mean(raw) == pytest.approx(0.0497, abs=5e-5)
+    assert np.mean(compensated) == pytest.approx(0.0275, abs=2e-4)
