@@ -47,7 +47,7 @@ def varied_model(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -
     with torch.no_grad():
         for name, weight in network.named_parameters():
             if not name.startswith("encoder"):
-                weight *= 3
+                weight *= 2.5
     path = tmp_path_factory.mktemp("varied") / random_model.name
     save_model(network, path)
     return path
