@@ -55,7 +55,7 @@ def segment_node(context, *args, **kwargs):
 
 def generate_launch_description():
     """Declare the arguments, make room for large images in Fast DDS, start the node."""
-    actions = [DeclareLaunchArgument(name, default, description=text) for name, (default, text) in ARGUMENTS.items()]
+    actions = [DeclareLaunchArgument(name, default_value=default, description=text) for name, (default, text) in ARGUMENTS.items()]
     if PROFILES not in os.environ:  # the user's own profile stays
         actions.append(SetEnvironmentVariable(PROFILES, str(CONFIG / "fastdds.xml")))
     actions.append(OpaqueFunction(function=segment_node))
