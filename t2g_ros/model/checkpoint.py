@@ -9,7 +9,6 @@ from safetensors.torch import save_file
 
 from t2g_ros.errors import ModelError
 from t2g_ros.labels import SPACES, space
-from t2g_ros.labels import SPACES
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.time2general import Time2General
 

@@ -3,7 +3,6 @@
 import unittest
 from pathlib import Path
 
-import launch
 import launch_testing.actions
 import launch_testing.asserts
 import launch_testing.markers
@@ -13,6 +12,8 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from lifecycle_msgs.srv import GetState
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image
+
+import launch
 
 LAUNCH_FILE = Path(__file__).resolve().parents[2] / "launch" / "segment.launch.py"
 WAIT_S = 60.0

@@ -225,7 +225,10 @@ def spoiled_models(model: Path, folder: Path) -> dict[str, tuple[Path, str]]:
         "truncated": (copy("truncated", weights[:1000]), "not a readable safetensors file"),
         "pickle": (copy("pickle", b"\x80\x04\x95" + bytes(100)), "not a readable safetensors file"),
         "foreign": (foreign, "do not belong to a tiny_test network"),
-        "classes": (copy("classes", weights, config.replace("cityscapes19", "camvid11")), "(19 classes), expected camvid11 (11 classes)"),
+        "classes": (
+            copy("classes", weights, config.replace("cityscapes19", "camvid11")),
+            "(19 classes), expected camvid11 (11 classes)",
+        ),
         "missing": (folder / "absent.safetensors", "no such file"),
     }
     if (ROOT / "models").is_dir():
@@ -234,9 +237,9 @@ def spoiled_models(model: Path, folder: Path) -> dict[str, tuple[Path, str]]:
 
 
 def test_bad_weights_leave_the_node_waiting_for_good_ones(
-    bench: Bench, start_node: Start, varied_model: Path, tmp_path: Path
+    bench: Bench, start_node: Start, random_model: Path, tmp_path: Path
 ) -> None:
-    models = spoiled_models(varied_model, tmp_path)
+    models = spoiled_models(random_model, tmp_path)
     first, expected = models["truncated"]
     node = start_node(model=first)
     status = bench.wait_status("cannot configure")
@@ -251,7 +254,7 @@ def test_bad_weights_leave_the_node_waiting_for_good_ones(
         assert str(path) in status.message
         assert bench.state() == "unconfigured"
     assert not node.output.count("Traceback")
-    assert bench.set_parameter("model", str(varied_model)).successful
+    assert bench.set_parameter("model", str(random_model)).successful
     assert bench.transition(1)
     assert bench.transition(3)
     bench.ready()

@@ -37,8 +37,8 @@ def test_each_parameter_in_the_file_has_a_comment_right_above_it() -> None:
         assert lines[at - 1].strip().startswith("# "), name
 
 
-def test_the_node_starts_with_the_file_and_describes_what_it_declares(bench: Bench, start_node, varied_model) -> None:
-    start_node("--params-file", str(CONFIG), "-p", f"model:={varied_model}")
+def test_the_node_starts_with_the_file_and_describes_what_it_declares(bench: Bench, start_node, random_model) -> None:
+    start_node("--params-file", str(CONFIG), "-p", f"model:={random_model}")
     bench.ready()
     bench.segment(bench.image(0))
 
@@ -51,7 +51,9 @@ def test_descriptions_ranges_and_read_only_flags_are_declared(node: Node) -> Non
         assert descriptor.additional_constraints
         assert descriptor.read_only is (name == "autostart")
         if isinstance(default, float):
-            assert descriptor.floating_point_range[0].from_value <= default <= descriptor.floating_point_range[0].to_value
+            assert (
+                descriptor.floating_point_range[0].from_value <= default <= descriptor.floating_point_range[0].to_value
+            )
     assert node.describe_parameter("threads").integer_range[0].from_value == 0
 
 
