@@ -1,16 +1,17 @@
 """Launch the segmentation node in a camera's namespace, and RViz with it if asked to.
 
-    ros2 launch t2g_ros segment.launch.py namespace:=camera image:=/camera/image_raw rviz:=true
+ros2 launch t2g_ros segment.launch.py namespace:=camera image:=/camera/image_raw rviz:=true
 """
 
 import os
 from pathlib import Path
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.conditions import IfCondition
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
+
+from launch import LaunchDescription
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
 PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
@@ -55,7 +56,10 @@ def segment_node(context, *args, **kwargs):
 
 def generate_launch_description():
     """Declare the arguments, make room for large images in Fast DDS, start the node."""
-    actions = [DeclareLaunchArgument(name, default, description=text) for name, (default, text) in ARGUMENTS.items()]
+    actions = [
+        DeclareLaunchArgument(name, default_value=default, description=text)
+        for name, (default, text) in ARGUMENTS.items()
+    ]
     if PROFILES not in os.environ:  # the user's own profile stays
         actions.append(SetEnvironmentVariable(PROFILES, str(CONFIG / "fastdds.xml")))
     actions.append(OpaqueFunction(function=segment_node))

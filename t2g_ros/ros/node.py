@@ -20,7 +20,7 @@ from t2g_ros.ros.cameras import Camera
 from t2g_ros.ros.diagnostics import Diagnostics
 from t2g_ros.ros.parameters import Parameters, Settings
 from t2g_ros.ros.worker import InferenceThread
-from t2g_ros.runtimes import Runtime, load_runtime
+from t2g_ros.runtimes import load_runtime
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 

@@ -64,7 +64,11 @@ class Settings:
         0.0, "Labels less certain than this become 255 (unlabeled); 0 keeps all.", LIVE, low=0.0, high=1.0
     )
     overlay_alpha: float = _parameter(
-        0.5, "Weight of the colours in the overlay: 0 shows the image only, 1 the colours only.", LIVE, low=0.0, high=1.0
+        0.5,
+        "Weight of the colours in the overlay: 0 shows the image only, 1 the colours only.",
+        LIVE,
+        low=0.0,
+        high=1.0,
     )
     stale_after_s: float = _parameter(
         2.0, "A camera silent for longer is reported as stale, seconds.", LIVE, low=0.05, high=3600.0

@@ -163,9 +163,7 @@ class Bench:
         sec, nanosec = divmod(START_NS + index * FRAME_NS if stamp is None else stamp, 1_000_000_000)
         header = Header(stamp=Time(sec=sec, nanosec=nanosec), frame_id="front_optical")
         height, width = rgb.shape[:2]
-        return Image(
-            header=header, height=height, width=width, step=width * 3, encoding="rgb8", data=rgb.tobytes()
-        )
+        return Image(header=header, height=height, width=width, step=width * 3, encoding="rgb8", data=rgb.tobytes())
 
     def ready(self) -> None:
         """Wait until the node is active and camera and listener are connected to it."""

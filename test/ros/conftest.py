@@ -36,23 +36,6 @@ def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.fixture(scope="session")
-def varied_model(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The random model with weights large enough that its masks hold many classes."""
-    import torch
-
-    from t2g_ros.model.checkpoint import load_model, save_model
-
-    network = load_model(random_model)
-    with torch.no_grad():
-        for name, weight in network.named_parameters():
-            if not name.startswith("encoder"):
-                weight *= 3
-    path = tmp_path_factory.mktemp("varied") / random_model.name
-    save_model(network, path)
-    return path
-
-
 @pytest.fixture
 def bench(domain_id: int) -> Iterator[Bench]:
     bench = Bench(domain_id)
@@ -62,13 +45,13 @@ def bench(domain_id: int) -> Iterator[Bench]:
 
 @pytest.fixture
 def start_node(
-    bench: Bench, domain_id: int, model_cache: Path, varied_model: Path, tmp_path: Path
+    bench: Bench, domain_id: int, model_cache: Path, random_model: Path, tmp_path: Path
 ) -> Iterator[Callable[..., NodeProcess]]:
-    """Start the node with parameters; the small varied model unless told otherwise."""
+    """Start the node with parameters; the small random model unless told otherwise."""
     processes = bench.processes
 
     def start(*extra: str, cache: Path = model_cache, **parameters: Any) -> NodeProcess:
-        parameters = {"model": varied_model, "threads": 1, **parameters}
+        parameters = {"model": random_model, "threads": 1, **parameters}
         process = NodeProcess(domain_id, cache, tmp_path / f"node{len(processes)}.log", parameters, extra)
         processes.append(process)
         return process

@@ -18,13 +18,14 @@ from t2g_ros.labels import CITYSCAPES19
 from t2g_ros.ros.publishers import LATCHED_QOS
 from t2g_ros.runtimes import load_runtime
 from t2g_ros.types import Frame
+
 from .bench import FRAME_NS, START_NS, Bench, NodeProcess, picture, pixels, stamp_ns
 
 Start = Callable[..., NodeProcess]
 
 
 def test_masks_equal_the_offline_ones_bit_for_bit_under_the_images_own_stamp_and_frame(
-    bench: Bench, start_node: Start, varied_model: Path, model_cache: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, start_node: Start, random_model: Path, model_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("T2G_CACHE_DIR", str(model_cache))
     confidences, stabilities = bench.listen("confidence"), bench.listen("stability")
@@ -36,7 +37,7 @@ def test_masks_equal_the_offline_ones_bit_for_bit_under_the_images_own_stamp_and
     masks = [bench.segment(bench.image(i, stamp=stamp)) for i, stamp in enumerate(stamps)]
     bench.until(lambda: len(colors) == 6, "the colour images")
 
-    offline = StreamSegmenter(load_runtime(varied_model, threads=1))
+    offline = StreamSegmenter(load_runtime(random_model, threads=1))
     monitor = StabilityMonitor()
     for i, stamp in enumerate(stamps):
         expected = offline.step(Frame(picture(i), stamp, "front_optical"))
@@ -105,7 +106,7 @@ def test_masks_of_the_models_size_come_with_a_camera_info_of_that_size(bench: Be
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg"])
 def test_compressed_images_give_the_masks_of_what_they_decode_to(
-    bench: Bench, start_node: Start, suffix: str, varied_model: Path, model_cache: Path, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, start_node: Start, suffix: str, random_model: Path, model_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("T2G_CACHE_DIR", str(model_cache))
     camera = bench.node.create_publisher(CompressedImage, "image_raw/compressed", 10)
@@ -117,7 +118,7 @@ def test_compressed_images_give_the_masks_of_what_they_decode_to(
     msg.data = file.tobytes()
     mask = bench.segment(msg, camera)
     decoded = cv2.cvtColor(cv2.imdecode(file, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-    expected = StreamSegmenter(load_runtime(varied_model, threads=1)).step(Frame(decoded, 0))
+    expected = StreamSegmenter(load_runtime(random_model, threads=1)).step(Frame(decoded, 0))
     assert expected is not None
     np.testing.assert_array_equal(pixels(mask), expected.labels)
 

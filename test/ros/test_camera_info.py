@@ -1,0 +1,38 @@
+"""A scaled calibration projects every point to the place in the mask where the image had it."""
+
+import numpy as np
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+from t2g_ros.ros.camera_info import scaled
+
+
+def camera() -> CameraInfo:
+    info = CameraInfo(width=640, height=480, d=[0.1, 0.0, 0.0, 0.0, 0.0])
+    info.k = [500.0, 0.0, 320.0, 0.0, 510.0, 240.0, 0.0, 0.0, 1.0]
+    info.p = [480.0, 0.0, 318.0, -24.0, 0.0, 490.0, 241.0, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return info
+
+
+def test_points_project_to_the_scaled_pixels() -> None:
+    out = scaled(camera(), (480, 640), (256, 1024), Header(frame_id="optical"))
+    points = np.array([[1.0, 2.0, 5.0, 1.0], [-3.0, 0.5, 9.0, 1.0]])
+    factors = np.array([1024 / 640, 256 / 480])
+    for matrix, shape, world in ((lambda m: m.k, (3, 3), points[:, :3]), (lambda m: m.p, (3, 4), points)):
+        before, after = (world @ np.reshape(matrix(info), shape).T for info in (camera(), out))
+        np.testing.assert_allclose(after[:, :2] / after[:, 2:], before[:, :2] / before[:, 2:] * factors)
+    assert (out.width, out.height, out.header.frame_id) == (1024, 256, "optical")
+    assert out.d == camera().d
+
+
+def test_the_cameras_own_message_is_left_alone() -> None:
+    info = camera()
+    scaled(info, (480, 640), (240, 320), Header(frame_id="optical"))
+    assert info == camera()
+
+
+def test_at_the_same_size_only_the_header_changes() -> None:
+    out = scaled(camera(), (480, 640), (480, 640), Header(frame_id="optical"))
+    assert out.header.frame_id == "optical"
+    out.header = camera().header
+    assert out == camera()
