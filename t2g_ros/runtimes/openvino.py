@@ -115,22 +115,15 @@ def _graphs(core: ov.Core, weights: Path, config: ModelConfig) -> tuple[ov.Model
             # f32 on disk: rounding the weights to f16 would make masks differ from torch's.
             ov.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
 
-    for _ in range(2):
-        try:
-            folder = cache.cached_folder(key, build)
-        except RuntimeError as error:  # OpenVINO's own writer, on a full disk
-            log.warning("model cache %s: cannot be written (%s); going on without it", cache.cache_dir(), error)
-            folder = None
-        if converted:
-            return converted[0], converted[1]
-        if folder is None:
-            break
-        try:
-            return core.read_model(folder / "encode.xml"), core.read_model(folder / "decode.xml")
-        except RuntimeError as error:
-            log.warning("model cache %s: damaged (%s); converting again", folder, error)
-            cache.drop(key)
-    log.warning("model cache %s: not writable; the model is converted at every start", cache.cache_dir())
+    try:
+        folder = cache.cached_folder(key, build)
+    except RuntimeError as error:  # OpenVINO's own writer, on a full disk
+        log.warning("model cache %s: cannot be written (%s)", cache.cache_dir(), error)
+        folder = None
+    if folder is None:
+        log.warning("model cache %s: not writable; the model is converted at every start", cache.cache_dir())
+    elif not converted:
+        return core.read_model(folder / "encode.xml"), core.read_model(folder / "decode.xml")
     encode, decode = converted or _convert(weights, config)
     return encode, decode
 
