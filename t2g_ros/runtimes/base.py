@@ -34,6 +34,10 @@ class Runtime(Protocol):
     memory_bytes: int
     """Bytes of the clip buffers, fixed from the start."""
 
+    @property
+    def gpu_memory_bytes(self) -> int | None:
+        """Bytes that the engine holds on the GPU now, None when it runs elsewhere."""
+
     def encode(self, rgb: np.ndarray, slot: int) -> None:
         """Encode a (height, width, 3) uint8 RGB image of `input_size` into a slot."""
 

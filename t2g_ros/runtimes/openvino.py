@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class OpenVINORuntime:
     """See `runtimes.base.Runtime`. The clip buffers are NumPy arrays that the engine reads and writes in place."""
 
     name = "openvino"
+    gpu_memory_bytes = None
 
     def __init__(
         self,
@@ -104,28 +106,33 @@ class OpenVINORuntime:
 
 
 def _graphs(core: ov.Core, weights: Path, config: ModelConfig) -> tuple[ov.Model, ov.Model]:
-    """The encode and decode graphs: from the cache, else converted and cached, else only converted."""
+    """The encode and decode graphs as read from the cache, converted into it first if need be.
+
+    Also at the first start they are read back from disk: a graph that was just converted rounds a little
+    differently from the same graph saved and read, and the masks of two starts must be equal bit for bit.
+    """
     files = [weights, weights.with_suffix(".yaml")]
     key = cache.content_key(files, "openvino", ov.get_version(), f"{config.input_size}")
-    converted: list[ov.Model] = []
 
     def build(folder: Path) -> None:
-        converted.extend(_convert(weights, config))
-        for name, graph in zip(("encode", "decode"), converted, strict=True):
+        for name, graph in zip(("encode", "decode"), _convert(weights, config), strict=True):
             # f32 on disk: rounding the weights to f16 would make masks differ from torch's.
             ov.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
+
+    def read(folder: Path) -> tuple[ov.Model, ov.Model]:
+        return core.read_model(folder / "encode.xml"), core.read_model(folder / "decode.xml")
 
     try:
         folder = cache.cached_folder(key, build)
     except RuntimeError as error:  # OpenVINO's own writer, on a full disk
         log.warning("model cache %s: cannot be written (%s)", cache.cache_dir(), error)
         folder = None
-    if folder is None:
-        log.warning("model cache %s: not writable; the model is converted at every start", cache.cache_dir())
-    elif not converted:
-        return core.read_model(folder / "encode.xml"), core.read_model(folder / "decode.xml")
-    encode, decode = converted or _convert(weights, config)
-    return encode, decode
+    if folder is not None:
+        return read(folder)
+    log.warning("model cache %s: not writable; the model is converted at every start", cache.cache_dir())
+    with TemporaryDirectory(prefix="t2g_ros-") as scratch:
+        build(Path(scratch))
+        return read(Path(scratch))  # its weights stay mapped after the files are gone
 
 
 def _convert(weights: Path, config: ModelConfig) -> list[ov.Model]:

@@ -76,6 +76,11 @@ class TorchRuntime:
             )
         return picked
 
+    @property
+    def gpu_memory_bytes(self) -> int | None:
+        """See `Runtime.gpu_memory_bytes`."""
+        return torch.cuda.memory_reserved(self._device) if self._device.type == "cuda" else None
+
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, DTYPES[self.precision], enabled=self.precision != "f32")
 

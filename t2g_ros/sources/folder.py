@@ -81,6 +81,8 @@ class FolderSource(Source):
             if not image.stem.isdecimal():
                 raise InputError(f"{where}: has no 'fps', so {image.name} should be named by its stamp in nanoseconds")
         stamps = [int(image.stem) for image in self._images]
+        if len(set(stamps)) < len(stamps):
+            raise InputError(f"{where}: has no 'fps', but two images are named by the same stamp")
         if len(stamps) > 1:
             self.fps = (len(stamps) - 1) * NS_PER_S / (stamps[-1] - stamps[0])
         return stamps

@@ -7,13 +7,14 @@ from typing import Any
 import cv2
 import numpy as np
 from rosbags.image import ImageError
-from rosbags.image.image import convert_color, to_cvtype
+from rosbags.image.image import Format, convert_color, to_cvtype
 
 from t2g_ros.errors import InputError
 
 RAW_TYPE = "sensor_msgs/msg/Image"
 COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
 IMAGE_TYPES = (RAW_TYPE, COMPRESSED_TYPE)
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 def decode_message(message: Any) -> np.ndarray:
@@ -27,11 +28,13 @@ def decode_message(message: Any) -> np.ndarray:
 
 def _decode_raw(message: Any) -> np.ndarray:
     try:
-        _, _, typestr, channels = to_cvtype(message.encoding)
+        _, colors, typestr, channels = to_cvtype(message.encoding)
     except ImageError as error:
-        raise InputError(f"encoding '{message.encoding}' is unknown; expected one of sensor_msgs/image_encodings") from (
-            error
-        )
+        raise InputError(
+            f"encoding '{message.encoding}' is unknown; expected one of sensor_msgs/image_encodings"
+        ) from (error)
+    if colors == Format.GENERIC:
+        raise InputError(f"encoding '{message.encoding}' does not say which channel is which colour, as rgb8 does")
     height, width, step = message.height, message.width, message.step
     dtype = np.dtype(typestr).newbyteorder(">" if message.is_bigendian else "<")
     row_bytes = width * channels * dtype.itemsize
@@ -56,9 +59,10 @@ def _decode_raw(message: Any) -> np.ndarray:
 def _decode_compressed(message: Any) -> np.ndarray:
     data = np.frombuffer(message.data, np.uint8)
     # OpenCV fills what is missing of a JPEG with grey and says so only on stderr.
-    if data[:2].tobytes() == b"\xff\xd8" and b"\xff\xd9" not in data[-64:].tobytes():
+    if data[:2].tobytes() == JPEG_START and not data.tobytes().rstrip(b"\0").endswith(JPEG_END):
         raise InputError(f"JPEG of {data.size} bytes has no end marker; it is truncated")
-    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    # A turned image would no longer fit its camera_info.
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if data.size else None
     if bgr is None:
         raise InputError(f"compressed image of {data.size} bytes and format '{message.format}' cannot be decoded")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)

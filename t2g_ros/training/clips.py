@@ -6,6 +6,7 @@ strides are drawn at random (Time2General), in seconds, so that the network meet
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
@@ -43,12 +44,16 @@ class ClipSource(Protocol):
 
     def clip(self, rng: np.random.Generator, frames: int) -> RawClip: ...
 
+    def fingerprint(self) -> str:
+        """What the clips are cut from, so that a run is never resumed on other data."""
+
 
 class VideoClips:
     """Clips of a video whose frames are labelled, however sparsely; unlabelled frames are not used."""
 
     def __init__(self, folder: LabelledFolder, max_step: int = 2, max_gap_s: float = 2.5) -> None:
         self.space = folder.space
+        self.fingerprint = folder.sha256
         self.max_step = max_step
         self.max_gap_s = max_gap_s
         ordered = sorted(folder.images, key=lambda i: (i.sequence, i.time_s))
@@ -76,6 +81,7 @@ class StillClips:
 
     def __init__(self, folder: LabelledFolder) -> None:
         self.space = folder.space
+        self.fingerprint = folder.sha256
         self.images = folder.images
 
     def clip(self, rng: np.random.Generator, frames: int) -> RawClip:
@@ -112,3 +118,8 @@ class RenderedClips:
         times = rng.uniform(0.0, 20.0) + np.arange(frames) * rng.choice(STRIDES) / BASE_FPS
         images, labels = self.render(seed, style, times)
         return RawClip(images, labels, times, self.space, False)
+
+    def fingerprint(self) -> str:
+        """The first frame of the first drive: the renderer itself may have changed."""
+        images, labels = self.render(self.seeds[0], self.styles[0], np.zeros(1))
+        return hashlib.sha256(images[0].tobytes() + labels[0].tobytes()).hexdigest()

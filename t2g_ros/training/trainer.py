@@ -87,6 +87,7 @@ def train(config: TrainConfig, base: Path, out: Path) -> Path:
     batches = Batches(config, base)
     validations = [Validation(v, base) for v in config.validation]
     record = {"config": hashlib.sha256(repr(config).encode()).hexdigest()}
+    record |= {f"data of source {i}": source.fingerprint() for i, source in enumerate(batches.sources)}
     checkpoint = out / "checkpoint.safetensors"
     resuming = checkpoint.exists()
     network = Time2General(config.model) if resuming else start_network(config, base)

@@ -19,9 +19,10 @@ class Validation:
     """mIoU on one labelled folder, each image segmented alone (memory holds only itself)."""
 
     def __init__(self, config: ValidationConfig, base: Path) -> None:
-        self.name = Path(config.path).parent.name + "_" + Path(config.path).name
+        where = (base / config.path).resolve()
+        self.name = f"{where.parent.name}_{where.name}"
         self.space = space(config.labels)
-        folder = LabelledFolder(base / config.path, self.space, keep=config.keep)
+        folder = LabelledFolder(where, self.space, keep=config.keep)
         self.images = folder.images[:: config.every_nth]
 
     @torch.inference_mode()

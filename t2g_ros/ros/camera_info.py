@@ -1,0 +1,29 @@
+"""The camera_info that goes with a mask: the camera's own, scaled if the mask has another size."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+from sensor_msgs.msg import CameraInfo
+from std_msgs.msg import Header
+
+
+def scaled(info: CameraInfo, image_size: tuple[int, int], mask_size: tuple[int, int], header: Header) -> CameraInfo:
+    """Return the calibration of a mask of `mask_size` made from an image of `image_size`, both (height, width).
+
+    fx, cx and their row of P scale by the width ratio, fy and cy by the height ratio, width, height and the ROI
+    with them; distortion and rotation hold at any size. The rule is that of image_proc's ResizeNode.
+    """
+    out = deepcopy(info)
+    out.header = header
+    sy, sx = mask_size[0] / image_size[0], mask_size[1] / image_size[1]
+    if (sx, sy) == (1.0, 1.0):
+        return out
+    out.width, out.height = round(info.width * sx), round(info.height * sy)
+    # K is 3x3 and P is 3x4, row-major: row 0 is about x, row 1 about y.
+    out.k[:3], out.k[3:6] = info.k[:3] * sx, info.k[3:6] * sy
+    out.p[:4], out.p[4:8] = info.p[:4] * sx, info.p[4:8] * sy
+    roi = out.roi
+    roi.x_offset, roi.width = round(info.roi.x_offset * sx), round(info.roi.width * sx)
+    roi.y_offset, roi.height = round(info.roi.y_offset * sy), round(info.roi.height * sy)
+    return out

@@ -1,0 +1,276 @@
+"""One camera: its subscriptions, mailbox, memory, stability and outputs. Knows nothing of any other camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+from rclpy.event_handler import SubscriptionEventCallbacks
+from rclpy.lifecycle import LifecycleNode
+from rclpy.qos import QoSPresetProfiles, QoSProfile, qos_policy_name_from_kind
+from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from t2g_ros.errors import InputError
+from t2g_ros.inference.segmenter import StreamSegmenter
+from t2g_ros.inference.stability import StabilityMonitor
+from t2g_ros.ros.health import CameraHealth, State, Verdict
+from t2g_ros.ros.images import to_frame
+from t2g_ros.ros.mailbox import Mailbox
+from t2g_ros.ros.parameters import Settings
+from t2g_ros.ros.publishers import SegmentationPublishers
+from t2g_ros.ros.worker import InferenceThread
+from t2g_ros.runtimes import Runtime
+from t2g_ros.types import Frame, Segmentation
+
+LOG_EVERY_S = 5.0
+
+
+def _latest_only() -> QoSProfile:
+    """Sensor-data QoS that holds one image: an older one is of no use."""
+    sensor_data = QoSPresetProfiles.SENSOR_DATA.value
+    return QoSProfile(
+        history=sensor_data.history, depth=1, reliability=sensor_data.reliability, durability=sensor_data.durability
+    )
+
+
+class Camera:
+    """Segments one camera's images.
+
+    The subscription only leaves the image in the mailbox; all else happens on the inference thread.
+
+    Args:
+        node: creates the topics.
+        worker: the inference thread.
+        runtime: the engine whose clip buffers this camera uses alone.
+        settings: the parameters.
+        report: called on either thread when something happened that may change the camera's state.
+        prefix: put before the topic names, empty or ending in a slash.
+
+    Raises:
+        ValueError: a setting does not fit the model.
+    """
+
+    def __init__(
+        self,
+        node: LifecycleNode,
+        worker: InferenceThread,
+        runtime: Runtime,
+        settings: Settings,
+        report: Callable[[], None],
+        prefix: str = "",
+    ) -> None:
+        self.settings = settings
+        self.segmenter = StreamSegmenter(
+            runtime,
+            clip_span_s=settings.clip_span_s,
+            max_gap_s=settings.max_gap_s,
+            lag=settings.lag_frames,
+            output_resolution=settings.output_resolution,
+            min_confidence=settings.min_confidence,
+        )
+        self.mailbox: Mailbox[tuple[Image | CompressedImage, float]] = Mailbox()
+        self._node = node
+        self._worker = worker
+        self._report = report
+        self._prefix = prefix
+        self._stability = StabilityMonitor()
+        self._outputs = SegmentationPublishers(node, prefix, runtime.labels)
+        self._info: CameraInfo | None = None
+        self._subscriptions: list[Subscription] = []
+        self._encoding: str | None = None
+        self._publisher_left = False
+        raw = settings.image_transport == "raw"
+        self._image_type = Image if raw else CompressedImage
+        self._image_topic = f"{prefix}image_raw" if raw else f"{prefix}image_raw/compressed"
+        self.health = CameraHealth(topic=node.resolve_topic_name(self._image_topic))
+
+    # -- on the executor's thread ----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Subscribe, and tell what the labels mean."""
+        self._outputs.publish_labels()
+        health = self.health
+        if health.segmented:
+            self.reset("reactivation")
+        health.last_received_ns = health.incompatible_qos = health.problem = None
+        health.paused = self._publisher_left = False
+        health.active = True
+        overridable = QoSOverridingOptions.with_default_policies()
+        create = self._node.create_subscription
+        self._subscriptions = [
+            create(
+                self._image_type,
+                self._image_topic,
+                self._on_image,
+                _latest_only(),
+                event_callbacks=self._events(),
+                qos_overriding_options=overridable,
+            ),
+            create(
+                CameraInfo,
+                f"{self._prefix}camera_info",
+                self._on_info,
+                _latest_only(),
+                qos_overriding_options=overridable,
+            ),
+        ]
+
+    def stop(self) -> None:
+        """Unsubscribe. A frame on the inference thread may still finish; wait for the thread to be sure."""
+        self.health.active = False
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._subscriptions = []
+        self.mailbox.take()
+
+    def destroy(self) -> None:
+        """Take the outputs down."""
+        self._outputs.destroy()
+
+    def apply(self, settings: Settings) -> None:
+        """Take over what may change while the camera runs."""
+        self.settings = settings
+        self._worker.submit(self._apply, settings)
+
+    def reset(self, cause: str) -> None:
+        """Empty the memory before the next image."""
+        self._worker.submit(self.segmenter.reset, cause)
+
+    def enable(self, enabled: bool) -> None:
+        """Stop or resume segmentation; the outputs stay advertised."""
+        if enabled and not self.health.enabled:
+            self._resume()
+        self.health.enabled = enabled
+        self._report()
+
+    def verdict(self) -> Verdict:
+        """How the camera is doing now."""
+        now_ns = self._node.get_clock().now().nanoseconds
+        return self.health.verdict(now_ns, self.settings, self.publishers)
+
+    @property
+    def publishers(self) -> int:
+        """How many nodes publish the image topic."""
+        return self._node.count_publishers(self.health.topic)
+
+    def _on_image(self, msg: Image | CompressedImage) -> None:
+        health = self.health
+        health.received += 1
+        health.last_received_ns = self._node.get_clock().now().nanoseconds
+        if not health.enabled:
+            return
+        wanted = self._outputs.wanted()
+        if health.paused and wanted:
+            self._resume()
+        health.paused = not wanted
+        if wanted and self.mailbox.put((msg, perf_counter())):
+            self._worker.submit(self._segment_next)
+        if not wanted:
+            self._report()
+
+    def _resume(self) -> None:
+        """What was remembered before the pause is old."""
+        if self.health.segmented:
+            self.reset("resume")
+
+    def _on_info(self, msg: CameraInfo) -> None:
+        self._info = msg
+
+    def _events(self) -> SubscriptionEventCallbacks:
+        callbacks = {"incompatible_qos": self._on_incompatible_qos, "message_lost": self._on_lost}
+        try:
+            return SubscriptionEventCallbacks(**callbacks, matched=self._on_matched)
+        except TypeError:  # Humble has no such event
+            return SubscriptionEventCallbacks(**callbacks)
+
+    def _on_incompatible_qos(self, info: object) -> None:
+        policy = qos_policy_name_from_kind(info.last_policy_kind)  # type: ignore[attr-defined]
+        self.health.incompatible_qos = (
+            f"a publisher on {self.health.topic} offers {policy.lower()} that this subscription cannot take; "
+            f"set qos_overrides.{self.health.topic}.subscription.* to match it"
+        )
+        self._node.get_logger().error(self.health.incompatible_qos)
+        self._report()
+
+    def _on_lost(self, info: object) -> None:
+        self.health.lost = info.total_count  # type: ignore[attr-defined]
+
+    def _on_matched(self, info: object) -> None:
+        if info.current_count == 0:  # type: ignore[attr-defined]
+            self._publisher_left = True
+        elif self._publisher_left:
+            self._publisher_left = False
+            self.reset("camera_restart")
+
+    # -- on the inference thread -----------------------------------------------------------------------------
+
+    def _apply(self, settings: Settings) -> None:
+        self.segmenter.max_gap_s = settings.max_gap_s
+        self.segmenter.output_resolution = settings.output_resolution
+        self.segmenter.min_confidence = settings.min_confidence
+
+    def _segment_next(self) -> None:
+        letter = self.mailbox.take()
+        if letter is None or not self.health.active:
+            return
+        health = self.health
+        log = self._node.get_logger()
+        try:
+            self._segment(*letter)
+            health.problem = None
+        except InputError as error:
+            health.rejected += 1
+            # The segmenter does not know the topic.
+            text = str(error) if health.topic in str(error) else f"{health.topic}: {error}"
+            health.problem = (State.REJECTED, text)
+            log.warning(f"image rejected: {text}", throttle_duration_sec=LOG_EVERY_S)
+        except Exception as error:  # the engine's, CUDA's, Jetson's allocator's: whatever it is, the node lives
+            if not self._node.context.ok():
+                return
+            health.failed += 1
+            health.problem = (State.ERROR, f"frame dropped: {type(error).__name__}: {error}")
+            log.error(health.problem[1], throttle_duration_sec=LOG_EVERY_S)
+        self._report()
+
+    def _segment(self, msg: Image | CompressedImage, arrived: float) -> None:
+        stages = {"wait": (perf_counter() - arrived) * 1e3}
+        start = perf_counter()
+
+        def lap(stage: str) -> None:
+            nonlocal start
+            now = perf_counter()
+            stages[stage] = stages.get(stage, 0.0) + (now - start) * 1e3
+            start = now
+
+        frame = to_frame(msg, self.health.topic)
+        self._note_encoding(msg, frame)
+        lap("convert")
+        segmentation = self.segmenter.step(frame)
+        if segmentation is None:
+            return
+        stages.update(segmentation.stage_ms)
+        start = perf_counter()
+        self._outputs.publish_mask(segmentation, self._info)
+        lap("publish")
+        stability = self._stability.update(segmentation)
+        lap("stability")
+        self._outputs.publish_stability(segmentation, stability.map)
+        self._outputs.publish_pictures(segmentation, self.settings.overlay_alpha)
+        lap("publish")
+        self._note_result(segmentation, stages)
+        self.health.stability = stability
+
+    def _note_encoding(self, msg: Image | CompressedImage, frame: Frame) -> None:
+        encoding = msg.format if isinstance(msg, CompressedImage) else msg.encoding
+        if self._encoding not in (None, encoding):
+            self.segmenter.reset("encoding_change")
+        self._encoding = self.health.encoding = encoding
+        self.health.size = frame.size
+
+    def _note_result(self, segmentation: Segmentation, stages: dict[str, float]) -> None:
+        self.health.segmented += 1
+        self.health.segmentation = segmentation
+        now_ns = self._node.get_clock().now().nanoseconds
+        self.health.finished(stages, now_ns, self.settings.max_allowed_processing_time_ms)

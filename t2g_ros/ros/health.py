@@ -1,0 +1,146 @@
+"""How one camera is doing: what came in, what went out, how long it took, and the one word that sums it up."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
+
+from t2g_ros.inference.stability import Stability
+from t2g_ros.ros.parameters import Settings
+from t2g_ros.types import NS_PER_S, Segmentation
+
+STAGES = ("wait", "convert", "preprocess", "encode", "decode", "postprocess", "stability", "publish")
+"""From the image's arrival in the node to its last message out; disjoint."""
+RECENT_FRAMES = 256
+
+
+class State(str, Enum):
+    """Consumer-side state of a camera, the first that applies."""
+
+    INACTIVE = "inactive"
+    DISABLED = "disabled"
+    INCOMPATIBLE_QOS = "incompatible_qos"
+    WAITING = "waiting"
+    STALE = "stale"
+    PAUSED = "paused"
+    REJECTED = "rejected"
+    ERROR = "error"
+    LATE = "late"
+    OK = "ok"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A state with its severity and, for people, why."""
+
+    state: State
+    level: bytes
+    message: str
+
+
+@dataclass
+class CameraHealth:
+    """Counters and last values of a camera. Written by the subscription and the inference thread, one field each."""
+
+    topic: str
+    active: bool = False
+    enabled: bool = True
+    paused: bool = False
+    """Nobody subscribes to any output."""
+    encoding: str | None = None
+    size: tuple[int, int] | None = None
+    received: int = 0
+    segmented: int = 0
+    rejected: int = 0
+    failed: int = 0
+    lost: int = 0
+    """Frames that DDS says it lost on the way."""
+    last_received_ns: int | None = None
+    """Node time of the last image, None since activation."""
+    incompatible_qos: str | None = None
+    problem: tuple[State, str] | None = None
+    """Why the last frame gave no mask; None if it gave one."""
+    segmentation: Segmentation | None = None
+    stability: Stability | None = None
+    stage_ms: dict[str, float] = field(default_factory=dict)
+    """Disjoint stages of the last frame; their sum is its processing time."""
+    recent_ms: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
+    """The `STAGES` of the last frames."""
+    in_time_ns: int | None = None
+    """Node time when a frame was last ready within the allowed time."""
+    ready_ns: int | None = None
+    """Node time when the last frame was ready."""
+
+    @property
+    def processing_ms(self) -> float | None:
+        """From the image's arrival in the node to its last message out, None before the first."""
+        return sum(self.stage_ms.values()) if self.stage_ms else None
+
+    @property
+    def delay_ms(self) -> float | None:
+        """For how long every frame has been late, 0 while they are in time, None before the first."""
+        if self.ready_ns is None or self.in_time_ns is None:
+            return None
+        return (self.ready_ns - self.in_time_ns) / 1e6
+
+    def finished(self, stage_ms: dict[str, float], now_ns: int, allowed_ms: float) -> None:
+        """Note the times of a frame that is out."""
+        self.stage_ms = stage_ms
+        self.recent_ms.append(tuple(stage_ms[stage] for stage in STAGES))
+        # A clock that jumped back must not make a delay negative.
+        in_time = self.in_time_ns is None or now_ns < self.in_time_ns or sum(stage_ms.values()) <= allowed_ms
+        self.in_time_ns = now_ns if in_time else self.in_time_ns
+        self.ready_ns = now_ns
+
+    def percentiles_ms(self, percent: float) -> dict[str, float]:
+        """That percentile over the last frames, by stage and of their `total`; empty before the first."""
+        if not self.recent_ms:
+            return {}
+        stages = np.array(self.recent_ms)
+        values = np.percentile(np.column_stack([stages, stages.sum(axis=1)]), percent, axis=0)
+        return dict(zip((*STAGES, "total"), values.tolist(), strict=True))
+
+    def verdict(self, now_ns: int, settings: Settings, publishers: int) -> Verdict:
+        """Sum it up at the node time `now_ns`, with so many publishers on the image topic."""
+        ok, warn, error = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
+        if not self.active:
+            return Verdict(State.INACTIVE, ok, "inactive: the node is not active")
+        if not self.enabled:
+            return Verdict(State.DISABLED, ok, "disabled by ~/enable")
+        silence_s = None if self.last_received_ns is None else (now_ns - self.last_received_ns) / NS_PER_S
+        silent = silence_s is None or silence_s > settings.stale_after_s
+        if silent and self.incompatible_qos:
+            return Verdict(State.INCOMPATIBLE_QOS, error, self.incompatible_qos)
+        if silence_s is None:
+            seen = f"{publishers} publisher(s)" if publishers else "no publisher"
+            return Verdict(State.WAITING, warn, f"waiting for the first image on {self.topic}: {seen} found")
+        if silent:
+            return Verdict(
+                State.STALE,
+                error,
+                f"no image on {self.topic} for {silence_s:.1f} s, expected one within {settings.stale_after_s:g} s",
+            )
+        if self.paused:
+            return Verdict(State.PAUSED, ok, "paused: nobody subscribes to an output")
+        if self.problem:
+            return Verdict(self.problem[0], error, self.problem[1])
+        return self._timing(settings)
+
+    def _timing(self, settings: Settings) -> Verdict:
+        allowed_ms = settings.max_allowed_processing_time_ms
+        processing_ms, delay_ms = self.processing_ms, self.delay_ms
+        if processing_ms is None or delay_ms is None or processing_ms <= allowed_ms:
+            return Verdict(State.OK, DiagnosticStatus.OK, "ok")
+        message = f"a frame took {processing_ms:.0f} ms, allowed are {allowed_ms:g} ms"
+        if delay_ms <= settings.max_acceptable_consecutive_delay_ms:
+            return Verdict(State.LATE, DiagnosticStatus.WARN, message)
+        limit = settings.max_acceptable_consecutive_delay_ms
+        return Verdict(
+            State.LATE,
+            DiagnosticStatus.ERROR,
+            f"{message}; every frame has been late for {delay_ms:.0f} ms, acceptable are {limit:g} ms",
+        )

@@ -1,0 +1,175 @@
+"""Between ROS image messages and arrays: Image or CompressedImage -> Frame, arrays -> Image."""
+
+from __future__ import annotations
+
+import array
+import re
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+from builtin_interfaces.msg import Time
+from numpy.typing import NDArray
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+
+from t2g_ros.errors import InputError
+from t2g_ros.types import NS_PER_S, Frame
+
+# encoding -> channels, OpenCV conversion to RGB
+COMMON_ENCODINGS: dict[str, tuple[int, int | None]] = {
+    "rgb8": (3, None),
+    "bgr8": (3, cv2.COLOR_BGR2RGB),
+    "rgba8": (4, cv2.COLOR_RGBA2RGB),
+    "bgra8": (4, cv2.COLOR_BGRA2RGB),
+    "mono8": (1, cv2.COLOR_GRAY2RGB),
+}
+_NO_COLORS = re.compile(r"(8|16|32|64)[USF]C\d+")
+_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
+_JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
+
+
+def to_frame(msg: Image | CompressedImage, topic: str) -> Frame:
+    """Return the message as an RGB frame; rgb8 without row padding is not copied.
+
+    Raises:
+        InputError: the message contradicts itself, its encoding is unknown or its file is damaged. The text
+            names the topic, what was found and what was expected.
+    """
+    stamp = msg.header.stamp
+    if not 0 <= stamp.nanosec < NS_PER_S:
+        raise InputError(f"{topic}: found a stamp with {stamp.nanosec} nanoseconds, expected less than {NS_PER_S}")
+    rgb = _decode_compressed(msg, topic) if isinstance(msg, CompressedImage) else _decode_raw(msg, topic)
+    return Frame(rgb, stamp.sec * NS_PER_S + stamp.nanosec, msg.header.frame_id)
+
+
+def header_of(frame: Frame) -> Header:
+    """Return the header of the message that the frame came in."""
+    sec, nanosec = divmod(frame.stamp_ns, NS_PER_S)
+    return Header(stamp=Time(sec=sec, nanosec=nanosec), frame_id=frame.frame_id)
+
+
+def to_image(pixels: NDArray[np.uint8], header: Header) -> Image:
+    """Return (H, W) uint8 as a mono8 message, (H, W, 3) uint8 as an rgb8 one, rows unpadded."""
+    height, width = pixels.shape[:2]
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    # The one type that every rclpy takes without looking at each element.
+    data = array.array("B")
+    data.frombytes(memoryview(np.ascontiguousarray(pixels)).cast("B"))
+    msg = Image(header=header, height=height, width=width, step=width * channels)
+    msg.encoding = "mono8" if channels == 1 else "rgb8"
+    msg.data = data
+    return msg
+
+
+def _decode_raw(msg: Image, topic: str) -> NDArray[np.uint8]:
+    if msg.width == 0 or msg.height == 0:
+        raise InputError(f"{topic}: found an image of {msg.width}x{msg.height} pixels, expected at least 1x1")
+    if len(msg.data) != msg.step * msg.height:
+        raise InputError(
+            f"{topic}: found {len(msg.data)} bytes of data, expected step x height = {msg.step} x {msg.height} = "
+            f"{msg.step * msg.height} for {msg.width}x{msg.height} {msg.encoding}"
+        )
+    if msg.encoding not in COMMON_ENCODINGS:
+        return _decode_other(msg, topic)
+    channels, conversion = COMMON_ENCODINGS[msg.encoding]
+    rows = _rows(msg, msg.width * channels, topic)
+    pixels = rows.reshape(msg.height, msg.width, channels)
+    return np.ascontiguousarray(pixels) if conversion is None else _u8(cv2.cvtColor(pixels, conversion))
+
+
+def _rows(msg: Image, row_bytes: int, topic: str) -> NDArray[np.uint8]:
+    """The (height, row_bytes) uint8 view of the data without the padding at the rows' ends."""
+    if msg.step < row_bytes:
+        raise InputError(
+            f"{topic}: found a step of {msg.step} bytes, expected at least {row_bytes} for a row of "
+            f"{msg.width} pixels in {msg.encoding}"
+        )
+    return np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.step)[:, :row_bytes]
+
+
+def _decode_other(msg: Image, topic: str) -> NDArray[np.uint8]:
+    """Bayer, YUV, 16 bit and so on: cv_bridge where it works, else rosbags-image."""
+    if _NO_COLORS.fullmatch(msg.encoding):
+        raise InputError(
+            f"{topic}: encoding '{msg.encoding}' does not say which channel is which colour; expected one that "
+            f"does, such as {', '.join(COMMON_ENCODINGS)}"
+        )
+    try:
+        rgb = _by_cv_bridge(msg)
+        if rgb is None:
+            rgb = _by_rosbags(msg, topic)
+    except InputError:
+        raise
+    except Exception as error:  # each library has its own, down to cv2.error
+        raise InputError(
+            f"{topic}: encoding '{msg.encoding}' cannot be turned into rgb8 ({error}); expected "
+            f"{', '.join(COMMON_ENCODINGS)} or another colour encoding of sensor_msgs/image_encodings"
+        ) from error
+    if rgb.shape != (msg.height, msg.width, 3) or rgb.dtype != np.uint8:
+        raise InputError(
+            f"{topic}: '{msg.encoding}' decoded to {rgb.dtype} {rgb.shape}, expected uint8 "
+            f"({msg.height}, {msg.width}, 3)"
+        )
+    return np.ascontiguousarray(rgb)
+
+
+def _by_cv_bridge(msg: Image) -> NDArray[np.uint8] | None:
+    """None where cv_bridge is absent or was built against another NumPy."""
+    try:
+        from cv_bridge import CvBridge
+
+        return _u8(CvBridge().imgmsg_to_cv2(msg, "rgb8"))
+    except (ImportError, AttributeError):
+        return None
+
+
+def _by_rosbags(msg: Image, topic: str) -> NDArray[np.uint8]:
+    from rosbags.image.image import image_to_cvimage, to_cvtype
+
+    bits, _, _, channels = to_cvtype(msg.encoding)
+    rows = _rows(msg, msg.width * channels * bits // 8, topic)
+    # It takes rows to be unpadded.
+    packed = SimpleNamespace(
+        height=msg.height,
+        width=msg.width,
+        encoding=msg.encoding,
+        is_bigendian=bool(msg.is_bigendian),
+        data=np.ascontiguousarray(rows),
+    )
+    return _u8(image_to_cvimage(packed, "rgb8"))
+
+
+def _decode_compressed(msg: CompressedImage, topic: str) -> NDArray[np.uint8]:
+    data = bytes(msg.data)
+    if data.startswith(_JPEG_START):
+        complete, kind = _jpeg_is_complete(data), "JPEG"
+    elif data.startswith(_PNG_START):
+        complete, kind = _PNG_END in data[-1024:], "PNG"
+    else:
+        raise InputError(
+            f"{topic}: found {len(data)} bytes that begin with {data[:4].hex() or 'nothing'} and format "
+            f"'{msg.format}', expected a JPEG or PNG file"
+        )
+    # OpenCV only warns on stderr and fills the missing rows with grey.
+    if not complete:
+        raise InputError(f"{topic}: found a truncated {kind} of {len(data)} bytes, expected one with its end marker")
+    # A turned image would no longer fit its camera_info.
+    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if bgr is None:
+        raise InputError(f"{topic}: found a damaged {kind} of {len(data)} bytes, expected one that decodes")
+    return _u8(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+
+
+def _jpeg_is_complete(data: bytes) -> bool:
+    """Whether an end marker follows the image's own scan (a thumbnail in the header has one too)."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        if data[at + 1] == _JPEG_SCAN:
+            return data.find(_JPEG_END, at) != -1
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False
+
+
+def _u8(pixels: object) -> NDArray[np.uint8]:
+    return np.asarray(pixels, np.uint8)

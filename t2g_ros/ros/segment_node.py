@@ -1,0 +1,64 @@
+"""The process of the node: `ros2 run t2g_ros segment_node`, `t2g segment` or `python -m t2g_ros.ros.segment_node`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+STOP_S = 3.0
+"""How long a running inference may take to finish; launch sends SIGTERM five seconds after SIGINT."""
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node until SIGINT, SIGTERM or the context's shutdown, and return the exit code.
+
+    Args:
+        args: the command line after the program's name, by default the process's own.
+
+    A signal ends the process with code 0 at any time, also while modules are imported or a model is compiled.
+    """
+    started = False
+
+    def on_signal(signum: int, frame: object) -> None:
+        # Once rclpy is up its own handler, which calls this one after it, shuts the context down.
+        if not started:
+            os._exit(0)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_signal)
+
+    # Imported late, so that the handlers are in place during the second this takes.
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+    from t2g_ros.ros.node import SegmentNode
+
+    rclpy.init(args=None if args is None else [sys.argv[0], *args])
+    started = True
+    node = None
+    ended = True
+    try:
+        node = SegmentNode()
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        node.autostart()
+        executor.spin()
+    except ExternalShutdownException:
+        pass
+    except Exception:
+        # Whatever was under way when a signal shut the context down may fail of it.
+        if rclpy.ok():
+            raise
+    finally:
+        ended = node is None or node.stop(STOP_S)
+        rclpy.try_shutdown()
+    if not ended:
+        # An engine that is still compiling cannot be interrupted, and Python must not be taken down around it.
+        sys.stderr.flush()
+        os._exit(0)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

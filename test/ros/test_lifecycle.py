@@ -1,0 +1,128 @@
+"""Transitions in any order, many times; and a process that ends with code 0 whenever it is told to."""
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .bench import WAIT_S, Bench, NodeProcess
+
+Start = Callable[..., NodeProcess]
+CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
+# state -> transition -> next state
+ALLOWED = {
+    "unconfigured": {CONFIGURE: "inactive"},
+    "inactive": {CLEANUP: "unconfigured", ACTIVATE: "active"},
+    "active": {DEACTIVATE: "inactive"},
+}
+
+
+def test_transitions_in_any_order_keep_to_the_state_machine(bench: Bench, start_node: Start) -> None:
+    start_node(autostart=False)
+    state = "unconfigured"
+    assert bench.state() == state
+    assert not bench.node.count_publishers("segmentation/mask")
+    dice = random.Random(0)
+    segmented = 0
+    for step in range(40):
+        transition = dice.choice([CONFIGURE, CLEANUP, ACTIVATE, ACTIVATE, DEACTIVATE])
+        allowed = transition in ALLOWED[state]
+        assert bench.transition(transition) is allowed, (step, state, transition)
+        state = ALLOWED[state].get(transition, state)
+        assert bench.state() == state
+        if state == "active":
+            bench.ready()
+            bench.segment(bench.image(step))
+            segmented += 1
+        else:
+            bench.camera.publish(bench.image(step))
+    assert segmented > 5
+    assert len(bench.masks) == segmented
+
+
+def test_deactivation_keeps_the_model_and_reactivation_empties_the_memory(bench: Bench, start_node: Start) -> None:
+    start_node()
+    bench.ready()
+    bench.segment(bench.image(0))
+    assert bench.transition(DEACTIVATE)
+    bench.wait_status("inactive", len(bench.statuses) - 2)
+    assert bench.transition(ACTIVATE)
+    bench.ready()
+    bench.spin(0.5)
+    bench.segment(bench.image(1))
+    values = bench.wait_value("frames_segmented", "2")
+    assert values["resets_reactivation"] == "1"
+    assert values["clip_frames"] == "1"
+
+
+def test_a_shut_down_node_stays_quiet(bench: Bench, start_node: Start) -> None:
+    node = start_node()
+    bench.ready()
+    bench.segment(bench.image(0))
+    assert bench.transition(7)
+    assert bench.state() == "finalized"
+    bench.camera.publish(bench.image(1))
+    bench.spin(1.0)
+    assert len(bench.masks) == 1
+    assert node.end() == 0
+
+
+SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+
+
+def ends_cleanly(node: NodeProcess, number: int) -> None:
+    assert node.end(number) == 0, node.output
+    assert "Traceback" not in node.output
+
+
+@SIGNALS
+@pytest.mark.parametrize("delay_s", [0.0, 0.1, 0.3, 0.6, 1.0, 1.5])
+def test_ends_while_it_starts(start_node: Start, number: int, delay_s: float) -> None:
+    node = start_node()
+    end = time.monotonic() + WAIT_S
+    while not node.handles_signals():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    time.sleep(delay_s)
+    ends_cleanly(node, number)
+
+
+@SIGNALS
+def test_ends_while_it_compiles_a_model(start_node: Start, number: int, tmp_path: Path) -> None:
+    empty = tmp_path / "cache"
+    empty.mkdir()
+    node = start_node(cache=empty, runtime="openvino", input_size="[512, 1024]")
+    deadline = time.monotonic() + WAIT_S
+    while not any(empty.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    ends_cleanly(node, number)
+    assert "loaded in" not in node.output
+
+
+@SIGNALS
+def test_ends_while_active(bench: Bench, start_node: Start, number: int) -> None:
+    node = start_node()
+    bench.ready()
+    bench.segment(bench.image(0))
+    bench.processes.clear()
+    ends_cleanly(node, number)
+
+
+@SIGNALS
+def test_ends_under_load(bench: Bench, start_node: Start, number: int) -> None:
+    overlays = bench.listen("overlay")
+    node = start_node()
+    bench.ready()
+    bench.processes.clear()
+    for i in range(60):
+        bench.camera.publish(bench.image(i))
+        bench.spin(0.005)
+        if i == 30:
+            bench.until(lambda: overlays, "the first overlay")
+            node.process.send_signal(number)
+    assert node.process.wait(WAIT_S) == 0, node.output
+    assert "Traceback" not in node.output

@@ -1,0 +1,53 @@
+from pathlib import Path
+
+import pytest
+
+from t2g_ros.errors import T2GError
+from t2g_ros.training.config import ConfigError, load_train_config
+
+SHIPPED = sorted((Path(__file__).parents[2] / "config" / "train").glob("*.yaml"))
+
+
+def test_there_are_shipped_configs() -> None:
+    assert SHIPPED
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name)
+def test_every_shipped_config_loads(path: Path) -> None:
+    config = load_train_config(path)
+    assert config.steps > 0
+    assert config.sources
+
+
+def test_overrides_reach_into_sections(config_file: Path) -> None:
+    config = load_train_config(config_file, ["steps=9", "model.width=32", "augment.scale=[0.5, 0.6]"])
+    assert (config.steps, config.model.width, config.augment.scale) == (9, 32, (0.5, 0.6))
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("stepps=9", "stepps"),
+        ("model.wdith=9", "wdith"),
+        ("augment.corp=[1, 2]", "corp"),
+        ("steps=many", "steps"),
+        ("steps", "key=value"),
+        ("steps.x=1", "steps"),
+        ("sources=[]", "sources"),
+        ("sources=[{kind: video}]", r"sources\[0\]"),
+        ("precision=f8", "precision"),
+        ("model.width=33", "width"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(config_file: Path, override: str, said: str) -> None:
+    with pytest.raises(T2GError, match=said):
+        load_train_config(config_file, [override])
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("- a\n- b\n")
+    with pytest.raises(ConfigError, match=r"bad\.yaml.*list"):
+        load_train_config(path)
+    with pytest.raises(ConfigError, match="missing"):
+        load_train_config(tmp_path / "missing.yaml")

@@ -1,0 +1,93 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from t2g_ros.labels import CAMVID11, CITYSCAPES19, group_matrix
+from t2g_ros.training.losses import (
+    coarse_log_probabilities,
+    dice_loss,
+    masked_temporal_consistency,
+    presence_loss,
+    segmentation_loss,
+)
+
+
+def log_p(*pixels: list[float]) -> torch.Tensor:
+    """One image of one row: (1, C, 1, pixels)."""
+    return torch.tensor(pixels).T[None, :, None].log()
+
+
+def test_a_coarse_class_is_the_sum_of_its_fine_classes() -> None:
+    groups = torch.from_numpy(group_matrix(CITYSCAPES19, CAMVID11))
+    scores = torch.randn(2, 19, 3, 4)
+    p = scores.softmax(1)
+    coarse = coarse_log_probabilities(scores, groups).exp()
+    sign = p[:, CITYSCAPES19.id_of("traffic light")] + p[:, CITYSCAPES19.id_of("traffic sign")]
+    assert torch.allclose(coarse[:, CAMVID11.id_of("sign")], sign, atol=1e-6)
+    assert torch.allclose(coarse[:, CAMVID11.id_of("road")], p[:, CITYSCAPES19.id_of("road")], atol=1e-6)
+
+
+def test_segmentation_loss_is_the_weighted_mean_over_labelled_pixels() -> None:
+    p = log_p([0.5, 0.5], [0.9, 0.1], [0.2, 0.8])
+    labels = torch.tensor([[[0, 1, 255]]])
+    expected = (2.0 * -math.log(0.5) + 3.0 * -math.log(0.1)) / 2
+    assert segmentation_loss(p, labels, torch.tensor([2.0, 3.0])).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_segmentation_loss_of_an_unlabelled_image_is_zero() -> None:
+    assert segmentation_loss(log_p([0.5, 0.5]), torch.tensor([[[255]]]), torch.ones(2)).item() == 0
+
+
+def test_dice_loss_by_hand() -> None:
+    p = log_p([0.5, 0.5], [0.25, 0.75], [0.1, 0.9])
+    labels = torch.tensor([[[0, 1, 255]]])
+    first = 1 - (2 * 0.5 + 1) / (0.75 + 1 + 1)
+    second = 1 - (2 * 0.75 + 1) / (1.25 + 1 + 1)
+    assert dice_loss(p, labels).item() == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_dice_loss_counts_only_classes_that_are_there() -> None:
+    p = log_p([0.5, 0.5])
+    assert dice_loss(p, torch.tensor([[[0]]])).item() == pytest.approx(1 - (2 * 0.5 + 1) / (0.5 + 1 + 1), rel=1e-5)
+
+
+def clip(*frames: torch.Tensor) -> torch.Tensor:
+    return torch.stack(frames, dim=1)  # (1, T, C, h, w)
+
+
+def test_consistency_is_the_symmetric_kl_where_the_label_stays() -> None:
+    a, b = log_p([0.5, 0.5], [0.9, 0.1]), log_p([0.9, 0.1], [0.1, 0.9])
+    labels = torch.tensor([[[[0, 1]], [[0, 0]]]])  # the second pixel changes its label: its jump is right
+    kl = 0.5 * ((0.5 - 0.9) * math.log(0.5 / 0.9) + (0.5 - 0.1) * math.log(0.5 / 0.1))
+    assert masked_temporal_consistency(clip(a, b), labels).item() == pytest.approx(kl, rel=1e-5)
+
+
+def test_consistency_ignores_void_and_is_zero_for_equal_predictions() -> None:
+    a, b = log_p([0.5, 0.5]), log_p([0.9, 0.1])
+    assert masked_temporal_consistency(clip(a, b), torch.full((1, 2, 1, 1), 255)).item() == 0
+    assert masked_temporal_consistency(clip(a, a), torch.zeros(1, 2, 1, 1, dtype=torch.long)).item() == 0
+
+
+def test_consistency_pulls_neighbouring_predictions_together() -> None:
+    scores = torch.tensor([[[[[2.0]], [[0.0]]], [[[0.0]], [[2.0]]]]], requires_grad=True)
+    labels = torch.zeros(1, 2, 1, 1, dtype=torch.long)
+    masked_temporal_consistency(scores.log_softmax(2), labels).backward()
+    assert scores.grad is not None
+    assert scores.grad[0, 0, 0] > 0 > scores.grad[0, 1, 0]
+
+
+def test_presence_supervises_single_classes_only() -> None:
+    groups = torch.tensor([[1.0, 0, 0], [0, 1, 1]])  # the second coarse class is two fine ones
+    labels = torch.zeros(1, 1, 1, 1, dtype=torch.long)
+    logits = torch.tensor([[0.7, 100.0, -100.0]])
+    expected = math.log(1 + math.exp(-0.7))
+    assert presence_loss(logits, labels, groups).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_losses_of_perfect_predictions_are_near_zero() -> None:
+    labels = torch.from_numpy(np.random.default_rng(0).integers(0, 3, (2, 4, 5)))
+    perfect = torch.nn.functional.one_hot(labels, 3).permute(0, 3, 1, 2).float().clamp(1e-6).log()
+    assert segmentation_loss(perfect, labels, torch.ones(3)).item() < 1e-5
+    assert dice_loss(perfect, labels).item() < 1e-3
