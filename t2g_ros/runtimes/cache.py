@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import shutil
 import tempfile
@@ -10,6 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from t2g_ros import __version__
+
+log = logging.getLogger(__name__)
+
+CHECKSUM = "sha256"
 
 
 def cache_dir() -> Path:
@@ -30,14 +35,18 @@ def content_key(files: list[Path], *facts: str) -> str:
 
 
 def cached_folder(key: str, build: Callable[[Path], None]) -> Path | None:
-    """Return the folder of `key`, built by `build(folder)` if it is not there yet.
+    """Return the folder of `key`, built by `build(folder)` if it is not there yet or is damaged.
 
-    The folder is built beside its final place and renamed, so other processes see all of it or nothing.
+    The folder is built beside its final place and renamed, so other processes see all of it or nothing; its
+    checksum tells what a power cut leaves behind.
     Returns None when the cache cannot be written; then the caller builds in memory.
     """
     final = cache_dir() / key
     if final.is_dir():
-        return final
+        if _intact(final):
+            return final
+        log.warning("model cache %s: damaged; building it again", final)
+        shutil.rmtree(final, ignore_errors=True)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=final.parent))
@@ -45,15 +54,26 @@ def cached_folder(key: str, build: Callable[[Path], None]) -> Path | None:
         return None
     try:
         build(partial)
+        (partial / CHECKSUM).write_text(_checksum(partial))
         partial.rename(final)
     except OSError:
         # Full or read-only, or another process was first.
-        return final if final.is_dir() else None
+        return final if _intact(final) else None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return final
 
 
-def drop(key: str) -> None:
-    """Forget a damaged entry."""
-    shutil.rmtree(cache_dir() / key, ignore_errors=True)
+def _intact(folder: Path) -> bool:
+    try:
+        return (folder / CHECKSUM).read_text() == _checksum(folder)
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _checksum(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(folder.iterdir()):
+        if file.name != CHECKSUM:
+            digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()

@@ -122,19 +122,13 @@ def _graphs(core: ov.Core, weights: Path, config: ModelConfig) -> tuple[ov.Model
     def read(folder: Path) -> tuple[ov.Model, ov.Model]:
         return core.read_model(folder / "encode.xml"), core.read_model(folder / "decode.xml")
 
-    for _ in range(2):
-        try:
-            folder = cache.cached_folder(key, build)
-        except RuntimeError as error:  # OpenVINO's own writer, on a full disk
-            log.warning("model cache %s: cannot be written (%s); going on without it", cache.cache_dir(), error)
-            folder = None
-        if folder is None:
-            break
-        try:
-            return read(folder)
-        except RuntimeError as error:
-            log.warning("model cache %s: damaged (%s); converting again", folder, error)
-            cache.drop(key)
+    try:
+        folder = cache.cached_folder(key, build)
+    except RuntimeError as error:  # OpenVINO's own writer, on a full disk
+        log.warning("model cache %s: cannot be written (%s)", cache.cache_dir(), error)
+        folder = None
+    if folder is not None:
+        return read(folder)
     log.warning("model cache %s: not writable; the model is converted at every start", cache.cache_dir())
     with TemporaryDirectory(prefix="t2g_ros-") as scratch:
         build(Path(scratch))

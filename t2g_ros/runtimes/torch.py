@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,12 +67,14 @@ class TorchRuntime:
     def _pick_device(device: str) -> torch.device:
         if device == "auto":
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise RuntimeUnavailable(f"device '{device}': torch {torch.__version__} finds no CUDA device; use cpu")
-        try:
-            return torch.device(device)
-        except RuntimeError as error:
-            raise RuntimeUnavailable(f"device '{device}': expected auto, cpu, cuda or cuda:N") from error
+        if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+            raise RuntimeUnavailable(f"runtime torch: device '{device}': expected auto, cpu, cuda or cuda:N")
+        picked, count = torch.device(device), torch.cuda.device_count()
+        if picked.type == "cuda" and (picked.index or 0) >= count:
+            raise RuntimeUnavailable(
+                f"runtime torch: device '{device}': torch {torch.__version__} finds {count} CUDA device(s); use cpu"
+            )
+        return picked
 
     @property
     def gpu_memory_bytes(self) -> int | None:

@@ -1,0 +1,151 @@
+"""Converted graphs on disk: used, rebuilt when damaged, and never needed."""
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from t2g_ros.runtimes import Runtime, cache, load_runtime
+
+pytest.importorskip("openvino")
+IMAGE = np.kron(np.random.default_rng(0).integers(0, 256, (8, 16, 3), dtype=np.uint8), np.ones((8, 8, 1), np.uint8))
+
+
+@pytest.fixture
+def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("T2G_CACHE_DIR", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def load(model: Path) -> Runtime:
+    return load_runtime(model, runtime="openvino", precision="f32", input_size=(64, 128), threads=1)
+
+
+def mask(runtime: Runtime) -> np.ndarray:
+    runtime.encode(IMAGE, 2)
+    return runtime.decode(2, np.zeros(5, np.float32), np.float32([0, 0, 1, 0, 0]))[0]
+
+
+def test_the_second_start_needs_no_torch(random_model: Path, cache_dir: Path) -> None:
+    expected = mask(load(random_model))
+    (entry,) = cache_dir.iterdir()
+    assert {"encode.xml", "decode.xml"} <= {file.name for file in entry.iterdir()}
+    written = {file.name: file.stat().st_mtime_ns for file in entry.iterdir()}
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import numpy as np; from pathlib import Path\n"
+        "from t2g_ros.runtimes import load_runtime\n"
+        f"runtime = load_runtime(Path({str(random_model)!r}), runtime='openvino', precision='f32',\n"
+        "                       input_size=(64, 128), threads=1)\n"
+        f"runtime.encode(np.load({str(cache_dir.parent / 'image.npy')!r}), 2)\n"
+        "labels, _ = runtime.decode(2, np.zeros(5, np.float32), np.float32([0, 0, 1, 0, 0]))\n"
+        f"np.save({str(cache_dir.parent / 'mask.npy')!r}, labels)\n"
+    )
+    np.save(cache_dir.parent / "image.npy", IMAGE)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
+    np.testing.assert_array_equal(np.load(cache_dir.parent / "mask.npy"), expected)
+    assert {file.name: file.stat().st_mtime_ns for file in entry.iterdir()} == written
+
+
+def test_damaged_graphs_are_converted_again(
+    random_model: Path, cache_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = mask(load(random_model))
+    (weights,) = cache_dir.glob("*/encode.bin")
+    content = weights.read_bytes()
+    weights.write_bytes(bytes(len(content)))  # what some file systems leave after a power cut
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(mask(load(random_model)), expected)
+    assert f"model cache {weights.parent}: damaged" in caplog.text
+    assert weights.read_bytes() == content
+
+
+@pytest.mark.parametrize("damage", ["truncated", "changed", "missing", "added", "no checksum", "empty"])
+def test_a_damaged_entry_is_built_again(cache_dir: Path, damage: str) -> None:
+    builds = []
+
+    def build(folder: Path) -> None:
+        builds.append(folder)
+        (folder / "a").write_bytes(b"first")
+        (folder / "b").write_bytes(b"second")
+
+    entry = cache.cached_folder("key", build)
+    assert entry is not None
+    assert cache.cached_folder("key", build) == entry
+    assert len(builds) == 1
+    if damage == "truncated":
+        (entry / "b").write_bytes(b"sec")
+    elif damage == "changed":
+        (entry / "b").write_bytes(bytes(6))
+    elif damage == "added":
+        (entry / "c").touch()
+    else:
+        names = {"missing": ["a"], "no checksum": [cache.CHECKSUM], "empty": ["a", "b", cache.CHECKSUM]}
+        for name in names[damage]:
+            (entry / name).unlink()
+    assert cache.cached_folder("key", build) == entry
+    assert len(builds) == 2
+    assert (entry / "b").read_bytes() == b"second"
+    assert not (entry / "c").exists()
+    assert cache.cached_folder("key", build) == entry
+    assert len(builds) == 2
+
+
+def test_a_cache_that_cannot_be_written_is_gone_without(
+    random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("T2G_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    with caplog.at_level(logging.WARNING):
+        labels = mask(load(random_model))
+    assert "not writable; the model is converted at every start" in caplog.text
+    assert str(tmp_path / "file" / "cache") in caplog.text
+    assert labels.shape == (32, 64)
+    assert len(np.unique(labels)) > 1
+
+
+def test_whatever_a_conversion_depends_on_is_in_the_key(tmp_path: Path) -> None:
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file in files:
+        file.write_text(file.name)
+    keys = [cache.content_key(files, "x", "y"), cache.content_key(files, "xy"), cache.content_key(files[:1], "x", "y")]
+    files[1].write_text("changed")
+    keys.append(cache.content_key(files, "x", "y"))
+    assert len(set(keys)) == 4
+    files[1].write_text("b")
+    assert cache.content_key(files, "x", "y") == keys[0]
+
+
+def test_a_build_that_fails_leaves_nothing_behind(cache_dir: Path) -> None:
+    def build(folder: Path) -> None:
+        (folder / "half").write_text("half")
+        raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        cache.cached_folder("key", build)
+    assert list(cache_dir.iterdir()) == []
+
+
+def test_the_process_that_was_first_wins(cache_dir: Path) -> None:
+    def slow(folder: Path) -> None:
+        cache.cached_folder("key", lambda other: (other / "name").write_text("first") and None)
+        (folder / "name").write_text("second")
+
+    folder = cache.cached_folder("key", slow)
+    assert folder == cache_dir / "key"
+    assert (folder / "name").read_text() == "first"
+    assert [entry.name for entry in cache_dir.iterdir()] == ["key"]
+
+
+def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("T2G_CACHE_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache.cache_dir() == tmp_path / "t2g_ros"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache.cache_dir() == tmp_path / ".cache" / "t2g_ros"
+    monkeypatch.setenv("T2G_CACHE_DIR", str(tmp_path / "mine"))
+    assert cache.cache_dir() == tmp_path / "mine"

@@ -1,0 +1,128 @@
+"""Which engine is picked and why, what cannot be had, and what every engine offers."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from t2g_ros.errors import ModelError, RuntimeUnavailable
+from t2g_ros.runtimes import Runtime, load_runtime
+from t2g_ros.runtimes.base import feature_shapes
+
+NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+
+
+@pytest.fixture(scope="module", params=["torch", "openvino"])
+def runtime(request: pytest.FixtureRequest, random_model: Path) -> Runtime:
+    pytest.importorskip(request.param)
+    return load_runtime(random_model, runtime=request.param, precision="f32", threads=1)
+
+
+@NO_CUDA
+def test_auto_takes_openvino_on_a_cpu_and_says_why(random_model: Path) -> None:
+    pytest.importorskip("openvino")
+    runtime = load_runtime(random_model)
+    assert runtime.name == "openvino"
+    assert runtime.precision in ("f32", "bf16")
+    assert "no CUDA device" in runtime.reason
+    assert runtime.device
+
+
+@NO_CUDA
+def test_auto_falls_back_to_torch_and_says_why(random_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    runtime = load_runtime(random_model)
+    assert (runtime.name, runtime.precision, runtime.device) == ("torch", "f32", "cpu")
+    assert "openvino is not installed" in runtime.reason
+
+
+def test_an_engine_that_is_not_installed(random_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.delitem(sys.modules, "t2g_ros.runtimes.openvino", raising=False)
+    with pytest.raises(RuntimeUnavailable, match=r"openvino: not installed; pip install 't2g_ros\[openvino\]'"):
+        load_runtime(random_model, runtime="openvino")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runtime": "tensorflow"}, "runtime 'tensorflow': expected one of auto, torch, openvino"),
+        ({"precision": "int8"}, "precision 'int8': expected one of auto, f32, bf16, f16"),
+    ],
+)
+def test_unknown_names_are_refused(random_model: Path, options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_runtime(random_model, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runtime": "torch", "device": "tpu"}, "device 'tpu': expected auto, cpu, cuda or cuda:N"),
+        ({"runtime": "torch", "device": "mps"}, "device 'mps': expected"),
+        ({"runtime": "torch", "device": "cuda:99"}, r"device 'cuda:99': torch .* finds \d+ CUDA"),
+        ({"runtime": "openvino", "device": "cuda"}, "device 'cuda' is not supported"),
+        ({"runtime": "openvino", "precision": "f16"}, "precision 'f16' is not supported; use f32 or bf16"),
+        ({"runtime": "torch", "device": "cpu", "precision": "f16"}, "f16 needs a CUDA device"),
+    ],
+)
+def test_what_cannot_be_had_is_refused_with_what_can(random_model: Path, options: dict, message: str) -> None:
+    if find_spec(options["runtime"]) is None:
+        pytest.skip(f"{options['runtime']} is not installed")
+    with pytest.raises(RuntimeUnavailable, match=message):
+        load_runtime(random_model, **options)
+
+
+@NO_CUDA
+def test_a_cuda_device_that_is_not_there(random_model: Path) -> None:
+    with pytest.raises(RuntimeUnavailable, match=r"device 'cuda': torch .* finds 0 CUDA"):
+        load_runtime(random_model, device="cuda")
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_a_bad_model_is_refused_by_every_engine(random_model: Path, tmp_path: Path, name: str) -> None:
+    pytest.importorskip(name)
+    with pytest.raises(ModelError, match=r"none\.safetensors: no such file"):
+        load_runtime(tmp_path / "none.safetensors", runtime=name)
+    damaged = tmp_path / "damaged.safetensors"
+    damaged.write_bytes(random_model.read_bytes()[:-100])
+    damaged.with_suffix(".yaml").write_bytes(random_model.with_suffix(".yaml").read_bytes())
+    with pytest.raises(ModelError, match=r"damaged\.safetensors: not a readable"):
+        load_runtime(damaged, runtime=name)
+    with pytest.raises(ModelError, match=r"input_size is \(100, 256\), expected .*multiples of 64"):
+        load_runtime(random_model, runtime=name, input_size=(100, 256))
+
+
+def test_every_engine_describes_itself(runtime: Runtime) -> None:
+    assert runtime.reason == "asked for"
+    assert runtime.precision == "f32"
+    assert runtime.model_name == "tiny_test"
+    assert runtime.labels.name == "cityscapes19"
+    assert (runtime.input_size, runtime.slots) == ((128, 256), 5)
+    shapes = feature_shapes(64, 32, 2, (16,), (128, 256))
+    assert runtime.memory_bytes == 5 * 4 * sum(int(np.prod(shape)) for shape in shapes.values())
+
+
+def test_a_slot_keeps_its_frame_until_it_is_encoded_again(runtime: Runtime) -> None:
+    rng = np.random.default_rng(0)
+    dark, bright = (
+        np.repeat(np.repeat(rng.integers(low, low + 100, (16, 32, 3), dtype=np.uint8), 8, 0), 8, 1) for low in (0, 150)
+    )
+    offsets_s, only_first = np.zeros(5, np.float32), np.float32([1, 0, 0, 0, 0])
+    runtime.encode(dark, 0)
+    labels, confidence = runtime.decode(0, offsets_s, only_first)
+    assert (labels.shape, confidence.shape) == ((64, 128), (32, 64))
+    kept = labels.copy()
+    for slot in (1, 2, 3, 4):
+        runtime.encode(bright, slot)
+    again, _ = runtime.decode(0, offsets_s, only_first)
+    np.testing.assert_array_equal(again, kept)
+    other, _ = runtime.decode(1, offsets_s, np.float32([0, 1, 0, 0, 0]))
+    assert (other != kept).mean() > 0.05
+    np.testing.assert_array_equal(labels, kept)  # a result belongs to the caller
+    runtime.encode(bright, 0)
+    replaced, _ = runtime.decode(0, offsets_s, only_first)
+    np.testing.assert_array_equal(replaced, other)
