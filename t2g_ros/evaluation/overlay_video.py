@@ -48,7 +48,8 @@ class OverlayVideo:
             self._stream.pix_fmt = "yuv420p"
         if picture.shape[:2] != (self._stream.height, self._stream.width):
             # The camera changed its size in the middle; a video cannot.
-            picture = cv2.resize(picture, (self._stream.width, self._stream.height), interpolation=cv2.INTER_AREA)
+            size = self._stream.width, self._stream.height
+            picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
         self._container.mux(self._stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
 
     def picture(

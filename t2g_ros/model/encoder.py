@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ def _strided(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     return nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(inputs, outputs, 3, stride=2), nn.ReLU6()
 
 
-def _see_half_size(layer: nn.Module) -> None:
+def _see_half_size(layer: Any) -> None:
     """Let a 3x3 convolution of stride 2 see its image averaged down by 2: as one of 6x6 and stride 4, which costs less.
 
     A copy of the image at half size would cost engines more than all of the detail branch.
@@ -61,7 +61,7 @@ def _see_half_size(layer: nn.Module) -> None:
     layer.convolution = nn.Sequential(nn.ZeroPad2d((0, 2, 0, 2)), nn.Conv2d(3, outputs, 6, stride=4))
 
 
-def imagenet_layers() -> tuple[nn.Module, nn.Sequential]:
+def imagenet_layers() -> tuple[Any, nn.Sequential]:
     """MobileNetV2's stem and its 16 residual blocks, with BatchNorm folded into the convolutions."""
     # The explicit padding of `tf_padding` copies every feature map; only the strided convolutions
     # really need TensorFlow's lopsided one.
@@ -95,8 +95,9 @@ def load_folded(module: nn.Module, path: Path) -> None:
     if len(arrays) < needed:
         raise ModelError(f"ImageNet weights {path}: {len(arrays)} arrays, expected at least {needed}")
     for index, layer in enumerate(layers):
-        conv = layer.convolution
-        conv = conv[-1] if isinstance(conv, nn.Sequential) else conv
+        conv: Any = layer.convolution
+        if isinstance(conv, nn.Sequential):  # padding, convolution
+            conv = conv[-1]
         (name, weight), (_, bias) = arrays[2 * index], arrays[2 * index + 1]
         # -> (out, in / groups, kh, kw)
         weight = weight.transpose(3, 0, 1, 2) if conv.groups > 1 else weight.transpose(0, 3, 1, 2)
@@ -112,12 +113,12 @@ def load_folded(module: nn.Module, path: Path) -> None:
             conv.bias.copy_(torch.from_numpy(bias))
 
 
-def _conv_layers(module: nn.Module) -> list[nn.Module]:
+def _conv_layers(module: nn.Module) -> list[Any]:
     """Every conv + norm + activation triple of a MobileNetV2, in order of execution."""
     return [m for m in module.modules() if type(m).__name__ == "MobileNetV2ConvLayer"]
 
 
-def _fold_batchnorm(layer: nn.Module) -> None:
+def _fold_batchnorm(layer: Any) -> None:
     """Merge a layer's BatchNorm into its convolution: w' = w g / sqrt(var + eps), b' = beta - mean g / sqrt."""
     conv, norm = layer.convolution, layer.normalization
     scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)

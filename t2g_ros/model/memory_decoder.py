@@ -14,6 +14,8 @@ class TimeEmbedding(nn.Module):
     The paper does not publish its time embedding; seconds are this project's choice.
     """
 
+    omega: Tensor
+
     def __init__(self, width: int, shortest_s: float = 0.05, longest_s: float = 16.0, waves: int = 16) -> None:
         super().__init__()
         periods = torch.logspace(math.log10(shortest_s), math.log10(longest_s), waves)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
+from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
@@ -179,7 +180,7 @@ class Camera:
         self._info = msg
 
     def _events(self) -> SubscriptionEventCallbacks:
-        callbacks = {"incompatible_qos": self._on_incompatible_qos, "message_lost": self._on_lost}
+        callbacks: dict[str, Any] = {"incompatible_qos": self._on_incompatible_qos, "message_lost": self._on_lost}
         try:
             return SubscriptionEventCallbacks(**callbacks, matched=self._on_matched)
         except TypeError:  # Humble has no such event

@@ -1,4 +1,4 @@
-"""Everything that one camera's segmentation is published as; every message carries its frame's own stamp and frame_id."""
+"""What one camera's segmentation is published as; every message carries its frame's own stamp and frame_id."""
 
 from __future__ import annotations
 
@@ -50,12 +50,13 @@ class SegmentationPublishers:
         self._overlay = self._image("overlay")
         self._camera_info = self._create(CameraInfo, "camera_info", MASK_QOS)
         self._labels = self._create(String, "labels", LATCHED_QOS)
+        self._label_info: Publisher | None = None
         try:
             from vision_msgs.msg import LabelInfo
 
             self._label_info = self._create(LabelInfo, "label_info", LATCHED_QOS)
         except ImportError:  # not on PyPI; `labels` says the same
-            self._label_info = None
+            pass
 
     def wanted(self) -> bool:
         """Whether anybody subscribes to anything that has to be computed."""
@@ -99,7 +100,14 @@ class SegmentationPublishers:
 
     def destroy(self) -> None:
         """Take the topics down."""
-        publishers = [self._mask, self._confidence, self._stability, self._color, self._overlay, self._camera_info]
+        publishers: list[Publisher | None] = [
+            self._mask,
+            self._confidence,
+            self._stability,
+            self._color,
+            self._overlay,
+            self._camera_info,
+        ]
         publishers += [self._labels, self._label_info]
         for publisher in publishers:
             if publisher is not None:

@@ -37,6 +37,6 @@ class Validation:
             scores = network(tensor[:, None], torch.zeros(1, 1)).scores
             labels = resolve(scores)[0][0].numpy()
             size = image.labels.shape[1], image.labels.shape[0]
-            labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-            confusion.update(np.take(table, labels), image.labels)
+            labels = np.take(table, labels)
+            confusion.update(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8), image.labels)
         return confusion.miou()
