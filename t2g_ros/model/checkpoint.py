@@ -49,7 +49,7 @@ def load_model(path: Path) -> Time2General:
         # The classes are the first of the queries, so no tensor's shape tells how many there are.
         raise ModelError(
             f"weights {path}: trained for {labels} ({len(space(labels)) if labels in SPACES else '?'} classes), "
-            f"expected {config.labels} ({network.classes} classes) as {path.stem}.yaml says; the two must belong together"
+            f"expected {config.labels} ({network.classes} classes) as {path.stem}.yaml says; they must belong together"
         )
     for key, tensor in found.items():
         if tensor.shape != expected[key].shape:

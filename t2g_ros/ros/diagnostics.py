@@ -1,4 +1,4 @@
-"""What goes to /diagnostics: one status per camera and one for the model, once a second and on every change of state."""
+"""What goes to /diagnostics: one status per camera and one for the model, once a second and on a change of state."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Diagnostics:
         with self._lock:
             camera = self.camera
             verdict = camera.verdict() if camera else None
-            states = (self._model_verdict, verdict and (verdict.state, verdict.level))
+            states: tuple[Any, ...] = (self._model_verdict, verdict and (verdict.state, verdict.level))
             if verdict and verdict.state in ("rejected", "error"):
                 states = (*states, verdict.message)
             now_ns = self._steady.now().nanoseconds
@@ -94,6 +94,7 @@ class Diagnostics:
             "state": verdict.state.value,
             "topic": health.topic,
             "publishers": camera.publishers,
+            "output_subscribers": camera.subscribers,
             "encoding": health.encoding,
             "image_size": f"{health.size[1]}x{health.size[0]}" if health.size else None,
             "frames_received": health.received,

@@ -137,7 +137,7 @@ def _by_rosbags(msg: Image, topic: str) -> NDArray[np.uint8]:
         is_bigendian=bool(msg.is_bigendian),
         data=np.ascontiguousarray(rows),
     )
-    return _u8(image_to_cvimage(packed, "rgb8"))
+    return _u8(image_to_cvimage(packed, "rgb8"))  # type: ignore[arg-type]
 
 
 def _decode_compressed(msg: CompressedImage, topic: str) -> NDArray[np.uint8]:

@@ -1,4 +1,4 @@
-"""Everything that one camera's segmentation is published as; every message carries its frame's own stamp and frame_id."""
+"""What one camera's segmentation is published as; every message carries its frame's own stamp and frame_id."""
 
 from __future__ import annotations
 
@@ -50,17 +50,18 @@ class SegmentationPublishers:
         self._overlay = self._image("overlay")
         self._camera_info = self._create(CameraInfo, "camera_info", MASK_QOS)
         self._labels = self._create(String, "labels", LATCHED_QOS)
+        self._label_info: Publisher | None = None
         try:
             from vision_msgs.msg import LabelInfo
 
             self._label_info = self._create(LabelInfo, "label_info", LATCHED_QOS)
         except ImportError:  # not on PyPI; `labels` says the same
-            self._label_info = None
+            pass
 
-    def wanted(self) -> bool:
-        """Whether anybody subscribes to anything that has to be computed."""
+    def subscribers(self) -> int:
+        """How many subscribers there are to anything that has to be computed."""
         outputs = (self._mask, self._confidence, self._stability, self._color, self._overlay, self._camera_info)
-        return any(publisher.get_subscription_count() for publisher in outputs)
+        return sum(publisher.get_subscription_count() for publisher in outputs)
 
     def publish_labels(self) -> None:
         """Tell present and future subscribers what the class ids mean."""
@@ -99,8 +100,8 @@ class SegmentationPublishers:
 
     def destroy(self) -> None:
         """Take the topics down."""
-        publishers = [self._mask, self._confidence, self._stability, self._color, self._overlay, self._camera_info]
-        publishers += [self._labels, self._label_info]
+        pictures = (self._mask, self._confidence, self._stability, self._color, self._overlay)
+        publishers = (*pictures, self._camera_info, self._labels, self._label_info)
         for publisher in publishers:
             if publisher is not None:
                 self._node.destroy_publisher(publisher)
