@@ -153,8 +153,18 @@ class Camera:
 
     @property
     def publishers(self) -> int:
-        """How many nodes publish the image topic."""
-        return self._node.count_publishers(self.health.topic)
+        """How many publishers of the image topic this camera is connected to."""
+        if not self._subscriptions:
+            return 0
+        image = self._subscriptions[0]
+        if hasattr(image, "get_publisher_count"):
+            return image.get_publisher_count()
+        return self._node.count_publishers(self.health.topic)  # Humble knows only who is there
+
+    @property
+    def subscribers(self) -> int:
+        """How many subscribers the outputs have that must be computed."""
+        return self._outputs.subscribers()
 
     def _on_image(self, msg: Image | CompressedImage) -> None:
         health = self.health
@@ -162,7 +172,7 @@ class Camera:
         health.last_received_ns = self._node.get_clock().now().nanoseconds
         if not health.enabled:
             return
-        wanted = self._outputs.wanted()
+        wanted = self._outputs.subscribers() > 0
         if health.paused and wanted:
             self._resume()
         health.paused = not wanted

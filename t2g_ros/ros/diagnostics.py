@@ -1,4 +1,4 @@
-"""What goes to /diagnostics: a status per camera and one for the model, once a second and on every change of state."""
+"""What goes to /diagnostics: one status per camera and one for the model, once a second and on a change of state."""
 
 from __future__ import annotations
 
@@ -94,6 +94,7 @@ class Diagnostics:
             "state": verdict.state.value,
             "topic": health.topic,
             "publishers": camera.publishers,
+            "output_subscribers": camera.subscribers,
             "encoding": health.encoding,
             "image_size": f"{health.size[1]}x{health.size[0]}" if health.size else None,
             "frames_received": health.received,

@@ -43,7 +43,7 @@ class Settings:
     precision: str = _parameter("auto", "Arithmetic of the engine; auto picks the fastest.", choices=PRECISIONS)
     device: str = _parameter("auto", "auto, cpu, cuda or cuda:N.")
     threads: int = _parameter(0, "CPU threads of the engine; 0 takes one per core.", low=0, high=256)
-    input_size: list[int] = _parameter(
+    input_size: list[int] = _parameter(  # noqa: RUF009 (returns a field)
         [0, 0], "[height, width] that the network sees, multiples of 64; [0, 0] takes the model's own."
     )
     clip_span_s: float = _parameter(1.0, "Seconds that the memory reaches back.", low=0.01, high=60.0)

@@ -58,10 +58,10 @@ class SegmentationPublishers:
         except ImportError:  # not on PyPI; `labels` says the same
             pass
 
-    def wanted(self) -> bool:
-        """Whether anybody subscribes to anything that has to be computed."""
+    def subscribers(self) -> int:
+        """How many subscribers there are to anything that has to be computed."""
         outputs = (self._mask, self._confidence, self._stability, self._color, self._overlay, self._camera_info)
-        return any(publisher.get_subscription_count() for publisher in outputs)
+        return sum(publisher.get_subscription_count() for publisher in outputs)
 
     def publish_labels(self) -> None:
         """Tell present and future subscribers what the class ids mean."""
@@ -100,15 +100,8 @@ class SegmentationPublishers:
 
     def destroy(self) -> None:
         """Take the topics down."""
-        publishers: list[Publisher | None] = [
-            self._mask,
-            self._confidence,
-            self._stability,
-            self._color,
-            self._overlay,
-            self._camera_info,
-        ]
-        publishers += [self._labels, self._label_info]
+        pictures = (self._mask, self._confidence, self._stability, self._color, self._overlay)
+        publishers = (*pictures, self._camera_info, self._labels, self._label_info)
         for publisher in publishers:
             if publisher is not None:
                 self._node.destroy_publisher(publisher)

@@ -84,11 +84,11 @@ class TestSegmentNode(unittest.TestCase):
             return masks
 
         self.until(mask, "a mask")
-        self.assertEqual(masks[0].header.frame_id, "front_optical")
-        self.assertEqual(masks[0].header.stamp.sec, 1_700_000_000)
+        assert masks[0].header.frame_id == "front_optical"
+        assert masks[0].header.stamp.sec == 1_700_000_000
         offset = masks[0].header.stamp.nanosec - 123_456_789
-        self.assertTrue(0 < offset <= image.header.stamp.nanosec - 123_456_789)
-        self.assertEqual((masks[0].height, masks[0].width, masks[0].encoding), (48, 64, "mono8"))
+        assert 0 < offset <= image.header.stamp.nanosec - 123_456_789
+        assert (masks[0].height, masks[0].width, masks[0].encoding) == (48, 64, "mono8")
 
 
 @launch_testing.post_shutdown_test()

@@ -97,6 +97,7 @@ class Bench:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.processes: list[NodeProcess] = []
+        self.listeners = 0
         self.statuses: list[DiagnosticStatus] = []
         self.diagnostics: list[DiagnosticArray] = []
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
@@ -112,6 +113,7 @@ class Bench:
         received: list[Any] = []
         topic = output if output.startswith("/") else f"segmentation/{output}"
         self.node.create_subscription(kind, topic, received.append, qos or self.reliable(100))
+        self.listeners += output not in ("labels", "label_info")
         return received
 
     def _on_diagnostics(self, array: DiagnosticArray) -> None:
@@ -166,11 +168,18 @@ class Bench:
         return Image(header=header, height=height, width=width, step=width * 3, encoding="rgb8", data=rgb.tobytes())
 
     def ready(self) -> None:
-        """Wait until the node is active and camera and listener are connected to it."""
-        self.until(
-            lambda: self.camera.get_subscription_count() and self.node.count_publishers("segmentation/mask"),
-            "the node to subscribe to image_raw",
-        )
+        """Wait until node, camera and listeners are connected to each other, seen from both sides."""
+
+        def connected() -> bool:
+            values = self.camera_values()
+            return (
+                self.camera.get_subscription_count() > 0
+                and values.get("state") != "inactive"
+                and values.get("publishers", "0") != "0"
+                and values.get("output_subscribers") == str(self.listeners)
+            )
+
+        self.until(connected, "the node to be connected")
 
     def segment(self, msg: Image, publisher: Any = None) -> Image:
         """Publish an image and return the mask that carries its stamp."""

@@ -1,4 +1,4 @@
-"""Whatever comes in: a message that says found and expected, a diagnostics state, the node alive, the next frame good."""
+"""Whatever comes in: told as found and expected, shown in diagnostics, survived, and the next frame is good."""
 
 from collections.abc import Callable
 from pathlib import Path

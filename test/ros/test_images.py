@@ -124,11 +124,15 @@ def test_any_message_is_either_an_image_of_its_size_or_refused_by_topic(
     height: int, width: int, step: int, size: int, encoding: str
 ) -> None:
     msg = Image(height=height, width=width, step=step, encoding=encoding, data=bytes(size))
+    frame = None
+    problem = ""
     try:
         frame = to_frame(msg, "/cam/image")
     except InputError as error:
-        assert "/cam/image" in str(error)
-        assert "found" in str(error) or "expected" in str(error)
+        problem = str(error)
+    if frame is None:
+        assert "/cam/image" in problem
+        assert "expected" in problem
     else:
         assert size == step * height
         assert frame.size == (height, width)
