@@ -1,8 +1,12 @@
 """What tests of every layer share."""
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +37,25 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("models") / "tiny_test.safetensors"
     save_model(network, path)
     return path
+
+
+@pytest.fixture
+def domain_id() -> Iterator[int]:
+    """A DDS domain that no other test on this machine uses: whoever holds the port holds the domain."""
+    for number in range(1, 100):
+        lock = socket.socket()
+        try:
+            lock.bind(("127.0.0.1", 22100 + number))
+        except OSError:
+            lock.close()
+            continue
+        with lock:
+            yield number
+        return
+    pytest.fail("no DDS domain is free")
+
+
+@pytest.fixture(scope="session")
+def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Converted models are shared between the nodes of a session."""
+    return tmp_path_factory.mktemp("cache")

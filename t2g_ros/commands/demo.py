@@ -112,6 +112,8 @@ def _wait_until_ready(recorder: Recorder, node: Process) -> None:
     while not recorder.node_is_ready():
         if not node.is_running():
             raise DemoError(f"the node process ended before it was active; see {node.log}")
+        if recorder.model_error:
+            raise DemoError(f"the node {recorder.model_error}")
         if time.monotonic() > deadline:
             raise DemoError(f"the node was not active within {READY_TIMEOUT_S:.0f} s; see {node.log}")
         rclpy.spin_once(recorder, timeout_sec=0.2)

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
@@ -48,6 +48,8 @@ class Recorder(Node):
         """Stamps under which a mask came again."""
         self.diagnostics: dict[str, dict[str, str]] = {}
         """Name of a status -> its newest values."""
+        self.model_error: str | None = None
+        """What the node says is wrong with its model."""
         self.topics: dict[str, str] = {}
         """Topic relative to the camera -> its full name, under which it is in the bag."""
         self._node_name = f"{namespace}/{node_name}".lstrip("/")
@@ -86,6 +88,8 @@ class Recorder(Node):
                 # Other nodes of the domain publish here too.
                 if status.name.startswith(self._node_name):
                     self.diagnostics[status.name] = {value.key: value.value for value in status.values}
+                    if status.name.endswith(": model"):
+                        self.model_error = status.message if status.level == DiagnosticStatus.ERROR else None
         self._writer.write(connection, now_ns, data)
 
     def node_is_ready(self) -> bool:

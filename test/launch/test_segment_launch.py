@@ -8,18 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from ..ros.conftest import domain_id, model_cache  # noqa: F401
-
 NEEDED = ("launch_testing", "launch_ros", "rclpy")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
 
 
 @pytest.mark.skipif(bool(MISSING), reason=f"needs a ROS distribution: {', '.join(MISSING)} not installed")
-def test_the_launch_file_brings_the_node_up_and_down(
-    domain_id: int,  # noqa: F811
-    model_cache: Path,  # noqa: F811
-    random_model: Path,
-) -> None:
+def test_the_launch_file_brings_the_node_up_and_down(domain_id: int, model_cache: Path, random_model: Path) -> None:
     from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
     try:

@@ -1,8 +1,7 @@
-"""Fixtures of the ROS tests: a DDS domain for each test, a bench in it, and nodes to try."""
+"""Fixtures of the ROS tests: a bench in the test's own DDS domain, and nodes to try."""
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,28 +11,6 @@ import pytest
 pytest.importorskip("rclpy", reason="needs rclpy: a ROS distribution or the wheels of the extra ros-jazzy")
 
 from .bench import Bench, NodeProcess
-
-
-@pytest.fixture
-def domain_id() -> Iterator[int]:
-    """A DDS domain that no other test on this machine uses: whoever holds the port holds the domain."""
-    for number in range(1, 100):
-        lock = socket.socket()
-        try:
-            lock.bind(("127.0.0.1", 22100 + number))
-        except OSError:
-            lock.close()
-            continue
-        with lock:
-            yield number
-        return
-    pytest.fail("no DDS domain is free")
-
-
-@pytest.fixture(scope="session")
-def model_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Converted models are shared between the nodes of a session."""
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
