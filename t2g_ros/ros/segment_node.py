@@ -9,6 +9,8 @@ import sys
 STOP_S = 3.0
 """How long a running inference may take to finish; launch sends SIGTERM five seconds after SIGINT."""
 
+SWITCH_S = 0.0005
+
 
 def main(args: list[str] | None = None) -> int:
     """Run the node until SIGINT, SIGTERM or the context's shutdown, and return the exit code.
@@ -34,6 +36,8 @@ def main(args: list[str] | None = None) -> int:
 
     from t2g_ros.ros.node import SegmentNode
 
+    # A thread that waits for the interpreter gets it after this long; Python's 5 ms are half an inference.
+    sys.setswitchinterval(SWITCH_S)
     rclpy.init(args=None if args is None else [sys.argv[0], *args])
     started = True
     node = None
