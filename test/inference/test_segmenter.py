@@ -69,11 +69,11 @@ def test_streaming_equals_the_whole_clip(
 
     resolve = torch_runtime.resolve
     monkeypatch.setattr(torch_runtime, "resolve", keep)
-    runtime = load_runtime(random_model, runtime="torch", precision="f32", input_size=SIZE)
+    runtime = load_runtime(random_model, runtime="torch", precision="f32", input_size=SIZE, threads=1)
     segmenter = StreamSegmenter(runtime, lag=lag)
     network, twin = load_model(random_model), ClipMemory(runtime.slots, 1.0, lag)
     by_stamp: dict[int, Frame] = {}
-    for one in stream(45, rate_hz):
+    for one in stream(36, rate_hz):
         by_stamp[one.stamp_ns] = one
         twin.claim(one.stamp_ns)
         scores.clear()
