@@ -60,6 +60,7 @@ def test_every_frame_gets_its_mask_and_the_live_masks_are_the_offline_ones(
     model = ("--model", random_model, "--fps", FPS)
     live = t2g("demo", "--frames", clip, "--out", out, *model, domain_id=domain_id, cache=model_cache)
     assert live.returncode == 0, live.stderr
+    assert "XMLPARSER" not in live.stderr + (out / "node.log").read_text()  # Fast DDS on config/fastdds.xml
 
     summary = json.loads((out / "summary.json").read_text())
     assert (summary["frames_in"], summary["masks_out"]) == (FRAMES, FRAMES)
