@@ -11,7 +11,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from t2g_ros.errors import InputError
-from t2g_ros.ros.images import COMMON_ENCODINGS, header_of, to_frame, to_image
+from t2g_ros.image_messages import COMMON_ENCODINGS
+from t2g_ros.ros.images import header_of, to_frame, to_image
 from t2g_ros.types import Frame
 
 
