@@ -1,6 +1,6 @@
 """Speed of the streaming form against its own parts, as ratios within one run; the figures of the README.
 
-Run on an idle machine: `python benchmarks/speed.py [--model M] [--runtime R]`.
+Run on an idle machine: `python benchmarks/speed.py [--model M] [--runtime R] [--precision P]`.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="t2g_tiny")
     parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--precision", default="auto")
     args = parser.parse_args()
-    runtime = load_runtime(args.model, runtime=args.runtime)
+    runtime = load_runtime(args.model, runtime=args.runtime, precision=args.precision)
     slots = runtime.slots
     image = np.random.default_rng(0).integers(0, 256, (*runtime.input_size, 3), dtype=np.uint8)
     camera = np.random.default_rng(0).integers(0, 256, (720, 960, 3), dtype=np.uint8)

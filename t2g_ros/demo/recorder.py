@@ -107,7 +107,7 @@ class Recorder(Node):
         stages: dict[str, dict[str, float]] = {}
         for key, value in self._newest("topic", "frames_segmented").items():
             if (match := STAGE_KEY.fullmatch(key)) and value != "n/a":
-                stages.setdefault(match[1], {})[match[2]] = float(value)
+                stages.setdefault(match[1], {})[match[2]] = round(float(value), 2)
         return stages
 
     def _newest(self, *keys: str) -> dict[str, str]:
