@@ -8,7 +8,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from t2g_ros.errors import ModelError
-from t2g_ros.labels import SPACES, space
+from t2g_ros.labels import SPACES
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.time2general import Time2General
 
@@ -36,7 +36,6 @@ def load_model(path: Path) -> Time2General:
         with safe_open(path, framework="pt") as file:
             found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
             labels = (file.metadata() or {}).get("labels", config.labels)
-            labels = (file.metadata() or {}).get("labels", "nothing")
     except (OSError, SafetensorError) as error:
         raise ModelError(f"weights {path}: not a readable safetensors file ({error})") from error
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
@@ -44,12 +43,6 @@ def load_model(path: Path) -> Time2General:
         raise ModelError(
             f"weights {path}: do not belong to a {config.name} network: "
             f"{len(missing)} tensor(s) missing {missing[:3]}, {len(extra)} unknown {extra[:3]}"
-        )
-    if labels != config.labels:
-        # The classes are the first of the queries, so no tensor's shape tells how many there are.
-        raise ModelError(
-            f"weights {path}: trained for {labels} ({len(space(labels)) if labels in SPACES else '?'} classes), "
-            f"expected {config.labels} ({network.classes} classes) as {path.stem}.yaml says; they must belong together"
         )
     for key, tensor in found.items():
         if tensor.shape != expected[key].shape:
