@@ -111,7 +111,10 @@ def _graphs(core: ov.Core, weights: Path, config: ModelConfig) -> tuple[ov.Model
     Also at the first start they are read back from disk: a graph that was just converted rounds a little
     differently from the same graph saved and read, and the masks of two starts must be equal bit for bit.
     """
-    files = [weights, weights.with_suffix(".yaml")]
+    package = Path(__file__).resolve().parents[1]
+    # The network's own code too, or whoever changes it would keep running the graphs of the old one.
+    code = [*sorted((package / "model").glob("*.py")), package / "runtimes" / "graphs.py"]
+    files = [weights, weights.with_suffix(".yaml"), *code]
     key = cache.content_key(files, "openvino", ov.get_version(), f"{config.input_size}")
 
     def build(folder: Path) -> None:
