@@ -63,6 +63,7 @@ setup(
         ],
         "openvino": ["openvino"],
         "onnx": ["onnx", "onnxruntime"],
+        # The encoder of the model that ships needs transformers already; these name the uses that will need more.
         "vfm": ["transformers"],
         "train": ["transformers"],
         "dev": [

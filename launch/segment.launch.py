@@ -14,7 +14,7 @@ from launch_ros.actions import LifecycleNode, Node
 from launch import LaunchDescription
 
 CONFIG = Path(__file__).resolve().parent.parent / "config"
-PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
+PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # Fast DDS 2, and 3
 
 ARGUMENTS = {
     "namespace": ("camera", "Namespace of the camera; masks appear under <namespace>/segmentation."),
@@ -34,6 +34,8 @@ def segment_node(context, *args, **kwargs):
     """The node; arguments that are given go before the parameter file's values."""
     value = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     overrides = {name: value[name] for name in ("image_transport", "model", "runtime") if value[name]}
+    # A logger's name is the node's full name with dots.
+    logger = ".".join([*filter(None, value["namespace"].split("/")), "segment_node"])
     overrides["use_sim_time"] = value["use_sim_time"].lower() in ("true", "1")
     return [
         LifecycleNode(
@@ -44,10 +46,9 @@ def segment_node(context, *args, **kwargs):
             parameters=[value["params_file"], overrides],
             remappings=[
                 ("image_raw", value["image"]),
-                ("image_raw/compressed", f"{value['image']}/compressed"),
                 ("camera_info", value["camera_info"]),
             ],
-            ros_arguments=["--log-level", f"segment_node:={value['log_level']}"],
+            ros_arguments=["--log-level", f"{logger}:={value['log_level']}"],
             output="screen",
             emulate_tty=True,
         )
@@ -60,8 +61,8 @@ def generate_launch_description():
         DeclareLaunchArgument(name, default_value=default, description=text)
         for name, (default, text) in ARGUMENTS.items()
     ]
-    if PROFILES not in os.environ:  # the user's own profile stays
-        actions.append(SetEnvironmentVariable(PROFILES, str(CONFIG / "fastdds.xml")))
+    if not any(name in os.environ for name in PROFILES):  # the user's own profile stays
+        actions += [SetEnvironmentVariable(name, str(CONFIG / "fastdds.xml")) for name in PROFILES]
     actions.append(OpaqueFunction(function=segment_node))
     actions.append(
         Node(

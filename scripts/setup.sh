@@ -8,14 +8,26 @@ PYTHON=${PYTHON:-python3}
 say() { printf '[setup] %s\n' "$*" >&2; }
 fail() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
 
-command -v "$PYTHON" >/dev/null || fail "'$PYTHON' not found; run: sudo apt install python3 python3-venv"
+# Installs Debian packages where that needs no password, else says which are missing.
+apt_install() {
+  local as_root=()
+  if ((EUID != 0)); then
+    sudo -n true 2>/dev/null || fail "missing Debian packages; run: sudo apt install $*"
+    as_root=(sudo -n)
+  fi
+  say "installing the Debian packages $*"
+  { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" apt-get install -y -qq "$@" >/dev/null; } ||
+    fail "could not install Debian packages; run: sudo apt install $*"
+}
+
+command -v "$PYTHON" >/dev/null || apt_install python3 python3-venv
+command -v "$PYTHON" >/dev/null || fail "'$PYTHON' not found; set PYTHON to a Python 3.10 to 3.13"
 version=$("$PYTHON" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 case $version in
   3.10 | 3.11 | 3.12 | 3.13) ;;
   *) fail "$PYTHON is Python $version, expected 3.10 to 3.13; choose another one with PYTHON=python3.12 $0" ;;
 esac
-"$PYTHON" -c 'import ensurepip, venv' 2>/dev/null ||
-  fail "Python $version cannot make virtual environments; run: sudo apt install python$version-venv"
+"$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || apt_install "python$version-venv"
 
 extras=openvino,train,dev
 if [[ -n ${ROS_DISTRO:-} ]] && "$PYTHON" -c 'import rclpy' 2>/dev/null; then

@@ -93,7 +93,9 @@ def _decode_other(msg: Any, topic: str) -> NDArray[np.uint8]:
 
 
 def _by_cv_bridge(msg: Any) -> NDArray[np.uint8] | None:
-    """None where cv_bridge is absent or was built against another NumPy."""
+    """None where cv_bridge is absent, or may have been built against another NumPy."""
+    if int(np.__version__.split(".")[0]) >= 2:
+        return None  # built against NumPy 1, as the distributions' is, it ends the process (vision_opencv#535)
     try:
         from cv_bridge import CvBridge
 

@@ -19,7 +19,8 @@ def share_dir() -> Path:
     places = [Path(__file__).resolve().parent.parent]
     places += [Path(prefix) / "share" / "t2g_ros" for prefix in [*prefixes, sys.prefix]]
     for place in places:
-        if (place / "models").is_dir():
+        # A folder of that name alone may be anybody's, such as another package's in site-packages.
+        if (place / "models").is_dir() and (place / "package.xml").is_file():
             return place
     looked = ", ".join(str(place) for place in places)
     raise FileNotFoundError(f"t2g_ros: no 'models' folder in any of: {looked}; reinstall the package")

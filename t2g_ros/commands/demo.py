@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NAMESPACE = "/t2g_demo/camera"
 NODE_NAME = "segmentation"
+BAG = "masks_bag"
+PROFILES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")  # Fast DDS 2, and 3
 READY_TIMEOUT_S = 300.0
 """The first start converts the model for the engine."""
 QUIET_S = 3.0
@@ -52,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
             f"t2g demo: rclpy cannot be imported ({error}); source a ROS 2 distribution "
             "or install the wheels: pip install 't2g_ros[ros-jazzy]'"
         ) from error
+    from rclpy.executors import ExternalShutdownException
+
     from t2g_ros.demo.recorder import Recorder
 
     if not any((args.frames, args.video, args.bag)):
@@ -59,26 +63,27 @@ def run(args: argparse.Namespace) -> int:
     source = source_from(args)  # so that a wrong one is refused before anything starts
     out: Path = args.out
     _clean(out)
-    environment = os.environ.copy()
-    # Images are larger than Fast DDS's default shared-memory segment.
-    environment.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(share_dir() / "config" / "fastdds.xml"))
-    os.environ.update(environment)
+    if not any(name in os.environ for name in PROFILES):
+        # Images are larger than Fast DDS's default shared-memory segment. Inherited by the processes started here.
+        os.environ.update(dict.fromkeys(PROFILES, str(share_dir() / "config" / "fastdds.xml")))
     rclpy.init(args=[])
     try:
         with ExitStack() as stack:
-            recorder = stack.enter_context(Recorder(out / "masks", NAMESPACE, NODE_NAME))
-            node = stack.enter_context(Process("node", _node_argv(args), out / "node.log", environment))
+            recorder = stack.enter_context(Recorder(out / BAG, NAMESPACE, NODE_NAME))
+            node = stack.enter_context(Process("node", _node_argv(args), out / "node.log"))
             print("demo: the node is starting (the first time it converts the model for the engine)", flush=True)
             _wait_until_ready(recorder, node)
-            camera = stack.enter_context(Process("camera", _camera_argv(args, out), out / "camera.log", environment))
+            camera = stack.enter_context(Process("camera", _camera_argv(args, out), out / "camera.log"))
             print(f"demo: playing {source.path} as a camera", flush=True)
             _record(recorder, camera, node, source.count)
             node.stop()
         summary = _judge(args, recorder, source)
+    except ExternalShutdownException as error:  # SIGTERM
+        raise KeyboardInterrupt from error
     finally:
         rclpy.try_shutdown()
     print(_as_text(summary))
-    print(f"demo: overlay.mp4, the bag masks/ and summary.json are in {out}")
+    print(f"demo: overlay.mp4, the bag {BAG}/ and summary.json are in {out}")
     return 0
 
 
@@ -86,7 +91,10 @@ def _clean(out: Path) -> None:
     """Make the folder and remove what an earlier demo left in it, nothing else."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(out / "masks", ignore_errors=True)
+        if (out / BAG).exists():
+            if not (out / BAG / "metadata.yaml").is_file():
+                raise DemoError(f"output {out / BAG}: is there already and is no bag; choose another --out")
+            shutil.rmtree(out / BAG)
         for name in ("overlay.mp4", "summary.json", "frames.csv", "node.log", "camera.log"):
             (out / name).unlink(missing_ok=True)
     except OSError as error:
@@ -139,7 +147,7 @@ def _record(recorder: Recorder, camera: Process, node: Process, total: int | Non
 def _judge(args: argparse.Namespace, recorder: Recorder, source: Source) -> dict[str, Any]:
     from t2g_ros.demo.report import summarise
 
-    summary = summarise(args.out, recorder, source)
+    summary = summarise(args.out, BAG, recorder, source)
     (args.out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 
 from t2g_ros.errors import T2GError
 
@@ -21,13 +22,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> int:
     """Run the node until it is stopped."""
-    try:
-        import rclpy  # noqa: F401
-    except ImportError as error:
+    # Only looked for: from here on the node's own signal handlers should be in place soon.
+    if find_spec("rclpy") is None:
         raise T2GError(
-            f"t2g segment: rclpy cannot be imported ({error}); source a ROS 2 distribution "
+            "t2g segment: rclpy is not installed; source a ROS 2 distribution "
             "or install the wheels: pip install 't2g_ros[ros-jazzy]'"
-        ) from error
+        )
     from t2g_ros.ros.segment_node import main
 
     return int(main(args.ros_args) or 0)

@@ -18,11 +18,11 @@ class DemoError(T2GError):
 class Process:
     """A child process whose output goes to a file; ends with the `with` block."""
 
-    def __init__(self, name: str, argv: list[str], log: Path, environment: dict[str, str]) -> None:
+    def __init__(self, name: str, argv: list[str], log: Path) -> None:
         self.name = name
         self.log = log
         self._file = log.open("wb")
-        self._process = subprocess.Popen(argv, stdout=self._file, stderr=subprocess.STDOUT, env=environment)
+        self._process = subprocess.Popen(argv, stdout=self._file, stderr=subprocess.STDOUT)
 
     def is_running(self) -> bool:
         """Whether it still runs.

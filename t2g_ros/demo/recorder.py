@@ -53,6 +53,7 @@ class Recorder(Node):
         self.topics: dict[str, str] = {}
         """Topic relative to the camera -> its full name, under which it is in the bag."""
         self._node_name = f"{namespace}/{node_name}".lstrip("/")
+        self._image_topic = self.resolve_topic_name("image_raw")
         self._writer = Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP)
         # Masks are a hundredth of their size compressed.
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
@@ -94,26 +95,19 @@ class Recorder(Node):
 
     def node_is_ready(self) -> bool:
         """Whether the node publishes masks and takes images."""
-        return bool(self.count_publishers(self.topics[MASK])) and bool(
-            self.count_subscribers(self.resolve_topic_name("image_raw"))
-        )
+        return bool(self.count_publishers(self.topics[MASK])) and bool(self.count_subscribers(self._image_topic))
 
     def model_status(self) -> dict[str, str]:
         """What the node said last of its model; empty before it said anything."""
-        return self._newest("model", "runtime")
+        return self.diagnostics.get(f"{self._node_name}: model", {})
 
     def stage_ms(self) -> dict[str, dict[str, float]]:
         """Stage -> p50 and p95 over the last frames, in milliseconds, as the node said last."""
         stages: dict[str, dict[str, float]] = {}
-        for key, value in self._newest("topic", "frames_segmented").items():
+        for key, value in self.diagnostics.get(f"{self._node_name}: {self._image_topic}", {}).items():
             if (match := STAGE_KEY.fullmatch(key)) and value != "n/a":
                 stages.setdefault(match[1], {})[match[2]] = round(float(value), 2)
         return stages
-
-    def _newest(self, *keys: str) -> dict[str, str]:
-        """The newest status that has all of the keys."""
-        found = [values for values in self.diagnostics.values() if all(key in values for key in keys)]
-        return found[-1] if found else {}
 
     def __enter__(self) -> Recorder:
         return self

@@ -39,21 +39,20 @@ def read_frame_log(path: Path) -> dict[int, str]:
 
 
 def recorded_masks(bag: Path, mask_topic: str, stability_topic: str) -> Iterator[RecordedMask]:
-    """Yield the masks in order of their arrival; a stability map waits for its mask or the other way round."""
-    waiting: dict[int, dict[str, NDArray[np.uint8]]] = {}
+    """Yield the masks in order of their arrival, each as soon as its stability map, or a later one's, is there."""
+    waiting: dict[int, NDArray[np.uint8]] = {}
+    early: dict[int, NDArray[np.uint8]] = {}  # stability maps that came before their mask
     with AnyReader([bag]) as reader:
         connections = [c for c in reader.connections if c.topic in (mask_topic, stability_topic)]
         for connection, _, data in reader.messages(connections):
             msg: Any = reader.deserialize(data, connection.msgtype)
             stamp_ns = msg.header.stamp.sec * NS_PER_S + msg.header.stamp.nanosec
-            pair = waiting.setdefault(stamp_ns, {})
-            pair[connection.topic] = msg.data.reshape(msg.height, msg.width)
-            if len(pair) == 2:
-                yield RecordedMask(stamp_ns, pair[mask_topic], pair[stability_topic])
-                del waiting[stamp_ns]
-    for stamp_ns, pair in waiting.items():
-        if mask_topic in pair:
-            yield RecordedMask(stamp_ns, pair[mask_topic], None)
+            (waiting if connection.topic == mask_topic else early)[stamp_ns] = msg.data.reshape(msg.height, msg.width)
+            if stamp_ns in waiting and stamp_ns in early:
+                for stamp in [s for s in waiting if s <= stamp_ns]:
+                    yield RecordedMask(stamp, waiting.pop(stamp), early.pop(stamp, None))
+    for stamp, labels in waiting.items():
+        yield RecordedMask(stamp, labels, early.get(stamp))
 
 
 @dataclass
@@ -106,8 +105,8 @@ def judge(
     )
 
 
-def summarise(out: Path, recorder: Recorder, source: Source) -> dict[str, Any]:
-    """Write `out/overlay.mp4` and return the summary of the run.
+def summarise(out: Path, bag: str, recorder: Recorder, source: Source) -> dict[str, Any]:
+    """Write `out/overlay.mp4` and return the summary of the run whose bag is `out/<bag>`.
 
     Latency is from the stamp of an image, when a camera would have taken it, to the arrival of its mask in another
     process; `stage_ms` is what the node says of its own part. Times are in milliseconds, p50 and p95 over the frames.
@@ -118,7 +117,7 @@ def summarise(out: Path, recorder: Recorder, source: Source) -> dict[str, Any]:
     latencies = np.array([at - stamp for stamp, at in arrived.items()]) / 1e6
     model = recorder.model_status()
     labels = space(model["labels"])
-    masks = recorded_masks(out / "masks", recorder.topics[MASK], recorder.topics[STABILITY])
+    masks = recorded_masks(out / bag, recorder.topics[MASK], recorder.topics[STABILITY])
     with OverlayVideo(out / "overlay.mp4", labels, source.fps or 1.0) as video:
         figures = judge(source, names, masks, labels, video)
     return {

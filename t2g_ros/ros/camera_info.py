@@ -8,6 +8,17 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 
+def fits(info: CameraInfo, image_size: tuple[int, int]) -> bool:
+    """Whether a calibration can be of an image of (height, width): not the one from before the camera changed its size.
+
+    Sizes of 0 say nothing; binning and a region of interest make the image smaller than the calibration.
+    """
+    if not (info.height and info.width):
+        return True
+    sizes = ((info.height, info.width), (info.roi.height, info.roi.width))
+    return image_size in [(h // max(info.binning_y, 1), w // max(info.binning_x, 1)) for h, w in sizes]
+
+
 def scaled(info: CameraInfo, image_size: tuple[int, int], mask_size: tuple[int, int], header: Header) -> CameraInfo:
     """Return the calibration of a mask of `mask_size` made from an image of `image_size`, both (height, width).
 

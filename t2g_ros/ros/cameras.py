@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any
@@ -16,6 +17,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from t2g_ros.errors import InputError
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.inference.stability import StabilityMonitor
+from t2g_ros.ros.camera_info import fits
 from t2g_ros.ros.health import CameraHealth, State, Verdict
 from t2g_ros.ros.images import to_frame
 from t2g_ros.ros.mailbox import Mailbox
@@ -81,11 +83,13 @@ class Camera:
         self._info: CameraInfo | None = None
         self._subscriptions: list[Subscription] = []
         self._encoding: str | None = None
-        self._publisher_left = False
+        self._was_matched = False
+        self._resets: deque[str] = deque()
         raw = settings.image_transport == "raw"
         self._image_type = Image if raw else CompressedImage
-        self._image_topic = f"{prefix}image_raw" if raw else f"{prefix}image_raw/compressed"
-        self.health = CameraHealth(topic=node.resolve_topic_name(self._image_topic))
+        # As in image_transport, a remap of the base topic moves its compressed form too.
+        base = node.resolve_topic_name(f"{prefix}image_raw")
+        self.health = CameraHealth(topic=node.resolve_topic_name(base if raw else f"{base}/compressed"))
 
     # -- on the executor's thread ----------------------------------------------------------------------------
 
@@ -96,14 +100,15 @@ class Camera:
         if health.segmented:
             self.reset("reactivation")
         health.last_received_ns = health.incompatible_qos = health.problem = None
-        health.paused = self._publisher_left = False
+        health.paused = self._was_matched = False
+        health.forget_lateness()
         health.active = True
         overridable = QoSOverridingOptions.with_default_policies()
         create = self._node.create_subscription
         self._subscriptions = [
             create(
                 self._image_type,
-                self._image_topic,
+                self.health.topic,
                 self._on_image,
                 _latest_only(),
                 event_callbacks=self._events(),
@@ -136,8 +141,9 @@ class Camera:
         self._worker.submit(self._apply, settings)
 
     def reset(self, cause: str) -> None:
-        """Empty the memory before the next image."""
-        self._worker.submit(self.segmenter.reset, cause)
+        """Empty the memory before the next image, also if the engine has its job already."""
+        self._resets.append(cause)
+        self._worker.submit(self._apply_resets)
 
     def enable(self, enabled: bool) -> None:
         """Stop or resume segmentation; the outputs stay advertised."""
@@ -158,7 +164,12 @@ class Camera:
             return 0
         image = self._subscriptions[0]
         if hasattr(image, "get_publisher_count"):
-            return image.get_publisher_count()
+            from rclpy.exceptions import InvalidHandle  # Humble has it elsewhere
+
+            try:
+                return image.get_publisher_count()
+            except InvalidHandle:  # the other thread has just unsubscribed
+                return 0
         return self._node.count_publishers(self.health.topic)  # Humble knows only who is there
 
     @property
@@ -170,6 +181,7 @@ class Camera:
         health = self.health
         health.received += 1
         health.last_received_ns = self._node.get_clock().now().nanoseconds
+        health.incompatible_qos = None  # this camera's fits
         if not health.enabled:
             return
         wanted = self._outputs.subscribers() > 0
@@ -183,6 +195,7 @@ class Camera:
 
     def _resume(self) -> None:
         """What was remembered before the pause is old."""
+        self.health.forget_lateness()
         if self.health.segmented:
             self.reset("resume")
 
@@ -209,11 +222,11 @@ class Camera:
         self.health.lost = info.total_count  # type: ignore[attr-defined]
 
     def _on_matched(self, info: object) -> None:
-        if info.current_count == 0:  # type: ignore[attr-defined]
-            self._publisher_left = True
-        elif self._publisher_left:
-            self._publisher_left = False
-            self.reset("camera_restart")
+        # A driver that crashed stays matched until its lease ends, so the newcomer tells, and not the count.
+        if info.total_count_change > 0:  # type: ignore[attr-defined]
+            if self._was_matched:
+                self.reset("camera_restart")
+            self._was_matched = True
 
     # -- on the inference thread -----------------------------------------------------------------------------
 
@@ -222,11 +235,18 @@ class Camera:
         self.segmenter.output_resolution = settings.output_resolution
         self.segmenter.min_confidence = settings.min_confidence
 
+    def _apply_resets(self) -> None:
+        while self._resets:
+            self.segmenter.reset(self._resets.popleft())
+
     def _segment_next(self) -> None:
         letter = self.mailbox.take()
         if letter is None or not self.health.active:
             return
+        # After taking the image: it may have arrived after a reset that is still queued behind this job.
+        self._apply_resets()
         health = self.health
+        health.started(self._node.get_clock().now().nanoseconds)
         log = self._node.get_logger()
         try:
             self._segment(*letter)
@@ -243,6 +263,8 @@ class Camera:
             health.failed += 1
             health.problem = (State.ERROR, f"frame dropped: {type(error).__name__}: {error}")
             log.error(health.problem[1], throttle_duration_sec=LOG_EVERY_S)
+        finally:
+            health.ended()
         self._report()
 
     def _segment(self, msg: Image | CompressedImage, arrived: float) -> None:
@@ -263,7 +285,8 @@ class Camera:
             return
         stages.update(segmentation.stage_ms)
         start = perf_counter()
-        self._outputs.publish_mask(segmentation, self._info)
+        info = self._info
+        self._outputs.publish_mask(segmentation, info if info and fits(info, segmentation.frame.size) else None)
         lap("publish")
         stability = self._stability.update(segmentation)
         lap("stability")

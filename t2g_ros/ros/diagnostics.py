@@ -50,8 +50,6 @@ class Diagnostics:
             camera = self.camera
             verdict = camera.verdict() if camera else None
             states: tuple[Any, ...] = (self._model_verdict, verdict and (verdict.state, verdict.level))
-            if verdict and verdict.state in ("rejected", "error"):
-                states = (*states, verdict.message)
             now_ns = self._steady.now().nanoseconds
             if states == self._told and now_ns < self._due_ns:
                 return
@@ -89,7 +87,9 @@ class Diagnostics:
     def _camera_status(self, camera: Camera, verdict: Verdict) -> DiagnosticStatus:
         health, settings = camera.health, camera.settings
         segmentation, stability = health.segmentation, health.stability
-        processing_ms, delay_ms = health.processing_ms, health.delay_ms
+        now_ns = self._node.get_clock().now().nanoseconds
+        processing_ms = health.processing_ms(now_ns)
+        delay_ms = health.delay_ms(now_ns, settings.max_allowed_processing_time_ms)
         values: dict[str, Any] = {
             "state": verdict.state.value,
             "topic": health.topic,

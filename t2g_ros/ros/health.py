@@ -70,31 +70,52 @@ class CameraHealth:
     """Disjoint stages of the last frame; their sum is its processing time."""
     recent_ms: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
     """The `STAGES` of the last frames."""
-    in_time_ns: int | None = None
-    """Node time when a frame was last ready within the allowed time."""
+    started_ns: int | None = None
+    """Node time when the engine took the frame that it is busy with, None while it is idle."""
+    late_since_ns: int | None = None
+    """Node time when the first of the last frames, all of them late, was taken; None if the last was in time."""
     ready_ns: int | None = None
     """Node time when the last frame was ready."""
 
-    @property
-    def processing_ms(self) -> float | None:
-        """From the image's arrival in the node to its last message out, None before the first."""
-        return sum(self.stage_ms.values()) if self.stage_ms else None
+    def started(self, now_ns: int) -> None:
+        """Note that the engine takes a frame."""
+        self.started_ns = now_ns
 
-    @property
-    def delay_ms(self) -> float | None:
-        """For how long every frame has been late, 0 while they are in time, None before the first."""
-        if self.ready_ns is None or self.in_time_ns is None:
-            return None
-        return (self.ready_ns - self.in_time_ns) / 1e6
+    def ended(self) -> None:
+        """Note that the engine is done with the frame, whatever came of it."""
+        self.started_ns = None
 
     def finished(self, stage_ms: dict[str, float], now_ns: int, allowed_ms: float) -> None:
         """Note the times of a frame that is out."""
         self.stage_ms = stage_ms
         self.recent_ms.append(tuple(stage_ms[stage] for stage in STAGES))
-        # A clock that jumped back must not make a delay negative.
-        in_time = self.in_time_ns is None or now_ns < self.in_time_ns or sum(stage_ms.values()) <= allowed_ms
-        self.in_time_ns = now_ns if in_time else self.in_time_ns
+        late = sum(stage_ms.values()) > allowed_ms
+        self.late_since_ns = (self.late_since_ns or self.started_ns or now_ns) if late else None
         self.ready_ns = now_ns
+
+    def forget_lateness(self) -> None:
+        """Start counting anew: the time without frames to segment was no delay."""
+        self.started_ns = self.late_since_ns = None
+
+    def processing_ms(self, now_ns: int) -> float | None:
+        """How long the last frame took, or the one under way if that is longer already; None before the first.
+
+        A frame's time is from its arrival in the node to its last message out.
+        """
+        under_way = 0.0 if self.started_ns is None else (now_ns - self.started_ns) / 1e6
+        if not self.stage_ms:
+            return under_way or None
+        return max(sum(self.stage_ms.values()), under_way)
+
+    def delay_ms(self, now_ns: int, allowed_ms: float) -> float | None:
+        """For how long every frame has been late, 0 while they are in time; None before the first."""
+        started, late_since = self.started_ns, self.late_since_ns
+        if started is not None and now_ns - started > allowed_ms * 1e6:  # an engine that hangs, too
+            return (now_ns - (late_since or started)) / 1e6
+        if self.ready_ns is None:
+            return None
+        # A clock that jumped back must not make a delay negative.
+        return max(0, self.ready_ns - late_since) / 1e6 if late_since is not None else 0.0
 
     def percentiles_ms(self, percent: float) -> dict[str, float]:
         """That percentile over the last frames, by stage and of their `total`; empty before the first."""
@@ -128,11 +149,11 @@ class CameraHealth:
             return Verdict(State.PAUSED, ok, "paused: nobody subscribes to an output")
         if self.problem:
             return Verdict(self.problem[0], error, self.problem[1])
-        return self._timing(settings)
+        return self._timing(now_ns, settings)
 
-    def _timing(self, settings: Settings) -> Verdict:
+    def _timing(self, now_ns: int, settings: Settings) -> Verdict:
         allowed_ms = settings.max_allowed_processing_time_ms
-        processing_ms, delay_ms = self.processing_ms, self.delay_ms
+        processing_ms, delay_ms = self.processing_ms(now_ns), self.delay_ms(now_ns, allowed_ms)
         if processing_ms is None or delay_ms is None or processing_ms <= allowed_ms:
             return Verdict(State.OK, DiagnosticStatus.OK, "ok")
         message = f"a frame took {processing_ms:.0f} ms, allowed are {allowed_ms:g} ms"

@@ -10,7 +10,7 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
 from rcl_interfaces.msg import SetParametersResult
-from rclpy.clock import JumpThreshold
+from rclpy.clock import JumpHandle, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
@@ -35,6 +35,7 @@ class SegmentNode(LifecycleNode):
         self.parameters = Parameters(self)
         self._diagnostics = Diagnostics(self)
         self._camera: Camera | None = None
+        self._jump: JumpHandle | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self.create_service(Trigger, "~/reset_memory", self._on_reset_memory)
         self.create_service(SetBool, "~/enable", self._on_enable)
@@ -126,6 +127,10 @@ class SegmentNode(LifecycleNode):
 
     def _cleanup(self) -> None:
         self._deactivate()
+        if self._jump:
+            # rclpy only borrows the handle: one that is dropped without this would be called after its end.
+            self._jump.unregister()
+            self._jump = None
         camera, self._camera = self._camera, None
         self._diagnostics.camera = self._diagnostics.runtime = None
         if camera:
@@ -232,12 +237,14 @@ class _ToRosLog(logging.Handler):
             self._logger.error(text)
         elif record.levelno >= logging.WARNING:
             self._logger.warning(text)
-        else:
+        elif record.levelno >= logging.INFO:
             self._logger.info(text)
+        else:
+            self._logger.debug(text)
 
 
 def _forward_logs(node: SegmentNode) -> None:
     package = logging.getLogger("t2g_ros")
     package.handlers = [_ToRosLog(node)]
-    package.setLevel(logging.INFO)
+    package.setLevel(logging.DEBUG)  # the ROS logger has the say
     package.propagate = False

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-from t2g_ros.errors import RuntimeUnavailable
+from t2g_ros.errors import ModelError, RuntimeUnavailable
 from t2g_ros.runtimes.base import Runtime
+
+log = logging.getLogger(__name__)
 
 RUNTIMES = ("auto", "torch", "openvino")
 PRECISIONS = ("auto", "f32", "bf16", "f16")
@@ -41,21 +45,29 @@ def load_runtime(
     for key, value, known in (("runtime", runtime, RUNTIMES), ("precision", precision, PRECISIONS)):
         if value not in known:
             raise ValueError(f"{key} '{value}': expected one of {', '.join(known)}")
-    if runtime == "auto":
-        runtime, reason = _choose(device)
-    else:
-        reason = "asked for"
-    if runtime == "openvino":
+    options = {"precision": precision, "device": device, "input_size": input_size, "threads": threads}
+    if runtime != "auto":
+        return _load(runtime, model, reason="asked for", **options)
+    failures: list[str] = []
+    for name, reason in _candidates(device):
+        try:
+            return _load(name, model, reason="; ".join([reason, *failures]), **options)
+        except ModelError:
+            raise  # no engine could run it
+        except Exception as error:  # whatever an engine raises on a machine that it does not like
+            failures.append(f"{name} does not work here: {error}")
+            log.warning("runtime auto: %s", failures[-1])
+    raise RuntimeUnavailable(f"runtime 'auto': {'; '.join(failures)}; pip install torch or openvino")
+
+
+def _load(name: str, model: str | Path, **options: Any) -> Runtime:
+    if name == "openvino":
         from t2g_ros.runtimes.openvino import OpenVINORuntime
 
-        return OpenVINORuntime(
-            model, precision=precision, device=device, input_size=input_size, threads=threads, reason=reason
-        )
+        return OpenVINORuntime(model, **options)
     from t2g_ros.runtimes.torch import TorchRuntime
 
-    return TorchRuntime(
-        model, precision=precision, device=device, input_size=input_size, threads=threads, reason=reason
-    )
+    return TorchRuntime(model, **options)
 
 
 def _has_cuda() -> bool:
@@ -69,12 +81,14 @@ def _has_cuda() -> bool:
     return torch.cuda.is_available()
 
 
-def _choose(device: str) -> tuple[str, str]:
-    """Return a runtime and the reason for it."""
+def _candidates(device: str) -> list[tuple[str, str]]:
+    """Runtimes to try, the best first, with the reason for each."""
     if device.startswith("cuda") or (device == "auto" and _has_cuda()):
-        return "torch", "auto: a CUDA device"
-    if find_spec("openvino") is not None:
-        return "openvino", "auto: no CUDA device; OpenVINO is the fastest on a CPU"
-    if find_spec("torch") is not None:
-        return "torch", "auto: no CUDA device and openvino is not installed"
-    raise RuntimeUnavailable("runtime 'auto': neither openvino nor torch is installed; pip install one of them")
+        return [("torch", "auto: a CUDA device")]
+    found = [name for name in ("openvino", "torch") if find_spec(name) is not None]
+    if not found:
+        raise RuntimeUnavailable("runtime 'auto': neither openvino nor torch is installed; pip install one of them")
+    if found == ["torch"]:
+        return [("torch", "auto: no CUDA device and openvino is not installed")]
+    reasons = {"openvino": "auto: no CUDA device; OpenVINO is the fastest on a CPU", "torch": "auto: no CUDA device"}
+    return [(name, reasons[name]) for name in found]

@@ -19,7 +19,9 @@ from t2g_ros.runtimes.base import feature_shapes
 try:
     import openvino as ov
 except ImportError as error:
-    raise RuntimeUnavailable("runtime openvino: not installed; pip install 't2g_ros[openvino]'") from error
+    raise RuntimeUnavailable(
+        f"runtime openvino: cannot be imported ({error}); pip install 't2g_ros[openvino]'"
+    ) from error
 
 log = logging.getLogger(__name__)
 

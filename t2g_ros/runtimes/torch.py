@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -41,8 +42,11 @@ class TorchRuntime:
             raise RuntimeUnavailable("runtime torch: precision f16 needs a CUDA device; use f32 or bf16 on a CPU")
         if precision == "auto":
             precision = "f16" if cuda else "f32"
-        if threads and not cuda:
-            torch.set_num_threads(threads)
+        if cuda:
+            # f32 has to mean f32: convolutions would take TF32 by default.
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+        else:
+            torch.set_num_threads(threads or os.cpu_count() or 1)
         network = load_model(path)
         if input_size is not None:
             network.config = replace(network.config, input_size=input_size)

@@ -79,7 +79,7 @@ def test_every_frame_gets_its_mask_and_the_live_masks_are_the_offline_ones(
 
     with (out / "frames.csv").open(newline="") as file:
         played = {int(row["stamp_ns"]): row["name"] for row in csv.DictReader(file)}
-    images = recorded(out / "masks")
+    images = recorded(out / "masks_bag")
     masks = next(found for topic, found in images.items() if topic.endswith("segmentation/mask"))
     assert list(masks) == list(played)
     assert {topic.rsplit("/", 1)[1] for topic in images} == {"mask", "confidence", "stability"}
@@ -99,8 +99,9 @@ def test_without_labels_there_is_no_miou_and_an_old_run_is_replaced(
     clip: Path, random_model: Path, domain_id: int, model_cache: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    (out / "masks").mkdir(parents=True)
-    (out / "masks" / "old").touch()
+    (out / "masks_bag").mkdir(parents=True)
+    (out / "masks_bag" / "metadata.yaml").touch()
+    (out / "masks_bag" / "old").touch()
     (out / "mine.txt").touch()
     arguments = ("--out", out, "--model", random_model, "--fps", FPS)
     run = t2g("demo", "--frames", clip / "images", *arguments, domain_id=domain_id, cache=model_cache)
@@ -108,7 +109,7 @@ def test_without_labels_there_is_no_miou_and_an_old_run_is_replaced(
     summary = json.loads((out / "summary.json").read_text())
     assert summary["miou"] is None
     assert summary["flicker"] is not None
-    assert not (out / "masks" / "old").exists()
+    assert not (out / "masks_bag" / "old").exists()
     assert (out / "mine.txt").exists()
 
 
@@ -145,3 +146,13 @@ def test_a_damaged_model_is_told_as_the_node_tells_it(
     run = t2g("demo", *arguments, domain_id=domain_id, cache=model_cache)
     assert run.returncode == 2
     assert "damaged.safetensors: not a readable safetensors file" in run.stderr
+
+
+def test_a_folder_that_is_no_bag_is_not_replaced(clip: Path, domain_id: int, model_cache: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "out" / "masks_bag" / "mine.png"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    run = t2g("demo", "--frames", clip, "--out", tmp_path / "out", domain_id=domain_id, cache=model_cache)
+    assert run.returncode == 2
+    assert "masks_bag: is there already and is no bag" in run.stderr
+    assert mine.exists()

@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from lifecycle_msgs.msg import Transition
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
@@ -154,10 +155,19 @@ def test_breaks_in_the_stream_empty_the_memory_and_are_counted_by_cause(bench: B
     assert bench.wait_value("frames_segmented", "7")["resets_encoding_change"] == "1"
 
 
-def test_a_jump_of_the_simulation_clock_empties_the_memory(bench: Bench, start_node: Start) -> None:
+@pytest.mark.parametrize("configured_again", [False, True])
+def test_a_jump_of_the_simulation_clock_empties_the_memory(
+    bench: Bench, start_node: Start, configured_again: bool
+) -> None:
     clock = bench.node.create_publisher(Clock, "/clock", 10)
     start_node(use_sim_time=True)
     bench.ready()
+    if configured_again:
+        again = (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+        again += (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+        for transition in again:
+            assert bench.transition(transition)
+        bench.ready()
     bench.until(clock.get_subscription_count, "the node to follow /clock")
 
     def tick(ns: int) -> None:

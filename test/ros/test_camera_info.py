@@ -4,7 +4,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from t2g_ros.ros.camera_info import scaled
+from t2g_ros.ros.camera_info import fits, scaled
 
 
 def camera() -> CameraInfo:
@@ -36,3 +36,14 @@ def test_at_the_same_size_only_the_header_changes() -> None:
     assert out.header.frame_id == "optical"
     out.header = camera().header
     assert out == camera()
+
+
+def test_a_calibration_of_another_size_does_not_fit() -> None:
+    assert fits(camera(), (480, 640))
+    assert not fits(camera(), (240, 320))
+    assert fits(CameraInfo(), (240, 320))  # says nothing of the size
+    binned = camera()
+    binned.binning_x = binned.binning_y = 2
+    assert fits(binned, (240, 320))
+    binned.roi.width, binned.roi.height = 200, 100
+    assert fits(binned, (50, 100))

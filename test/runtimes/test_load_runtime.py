@@ -39,10 +39,26 @@ def test_auto_falls_back_to_torch_and_says_why(random_model: Path, monkeypatch: 
     assert "openvino is not installed" in runtime.reason
 
 
+def test_auto_takes_the_next_when_the_best_does_not_work_here(
+    random_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from t2g_ros.runtimes.openvino import OpenVINORuntime
+
+    def broken(self: object, *args: object, **options: object) -> None:
+        raise RuntimeError("no kernel for this CPU")
+
+    monkeypatch.setattr(OpenVINORuntime, "__init__", broken)
+    runtime = load_runtime(random_model)
+    assert runtime.name == "torch"
+    assert "openvino does not work here: no kernel for this CPU" in runtime.reason
+    with pytest.raises(RuntimeError, match="no kernel"):
+        load_runtime(random_model, runtime="openvino")
+
+
 def test_an_engine_that_is_not_installed(random_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.delitem(sys.modules, "t2g_ros.runtimes.openvino", raising=False)
-    with pytest.raises(RuntimeUnavailable, match=r"openvino: not installed; pip install 't2g_ros\[openvino\]'"):
+    with pytest.raises(RuntimeUnavailable, match=r"openvino: cannot be imported .*pip install 't2g_ros\[openvino\]'"):
         load_runtime(random_model, runtime="openvino")
 
 
