@@ -30,6 +30,8 @@ FRAME_ID = "camera_optical_frame"
 AHEAD_BYTES = 512 << 20
 """Frames decoded before the first one is played: a camera costs the machine no decoding."""
 SUBSCRIBER_TIMEOUT_S = 30.0
+SETTLE_S = 0.5
+"""Discovery is not symmetric: a subscriber known here may not know this publisher yet, and would miss a frame."""
 
 
 class Camera(Node):
@@ -52,6 +54,7 @@ class Camera(Node):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{self._images.topic_name}: no subscriber within {SUBSCRIBER_TIMEOUT_S:.0f} s")
             time.sleep(0.05)
+        time.sleep(SETTLE_S)
 
     def play(self, frames: Iterator[SourceFrame], log: Path) -> int:
         """Publish the frames in real time and write the stamp and name of each; return how many there were."""

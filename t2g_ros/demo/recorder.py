@@ -94,8 +94,10 @@ class Recorder(Node):
         self._writer.write(connection, now_ns, data)
 
     def node_is_ready(self) -> bool:
-        """Whether the node publishes masks and takes images."""
-        return bool(self.count_publishers(self.topics[MASK])) and bool(self.count_subscribers(self._image_topic))
+        """Whether the node takes images, and it and this recorder know each other."""
+        camera = self.diagnostics.get(f"{self._node_name}: {self._image_topic}", {})
+        known = camera.get("output_subscribers", "").isdecimal() and int(camera["output_subscribers"]) >= len(IMAGES)
+        return known and bool(self.count_publishers(self.topics[MASK]) and self.count_subscribers(self._image_topic))
 
     def model_status(self) -> dict[str, str]:
         """What the node said last of its model; empty before it said anything."""
