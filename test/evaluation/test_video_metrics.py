@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from t2g_ros.evaluation.flow import Flow, farneback_both
-from t2g_ros.evaluation.video_metrics import StableFlicker, TemporalConsistency, VideoConsistency
+from t2g_ros.evaluation.video_consistency import VideoConsistency
+from t2g_ros.evaluation.video_metrics import StableFlicker, TemporalConsistency
 
 CAMVID = Path(__file__).parents[3] / "shared" / "data" / "camvid" / "val"
 needs_camvid = pytest.mark.skipif(not CAMVID.is_dir(), reason=f"the CamVid validation drive is not at {CAMVID}")
