@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from t2g_ros.evaluation.metrics import Mean, check_labels
 from t2g_ros.labels import IGNORE
 
+LONGEST = 255
+"""Frames of a window at most: runs are counted in uint8."""
+
 
 class VideoConsistency:
     """Mean video consistency (mVC) over sliding windows of n frames, in both published variants.
@@ -37,8 +40,8 @@ class VideoConsistency:
 
     def __init__(self, windows: Iterable[int] = (8, 16)) -> None:
         self.windows = tuple(windows)
-        if not self.windows or not all(1 <= n <= 255 for n in self.windows):
-            raise ValueError(f"mVC windows of {self.windows} frames, expected 1 to 255 each")
+        if not self.windows or not all(1 <= n <= LONGEST for n in self.windows):
+            raise ValueError(f"mVC windows of {self.windows} frames, expected 1 to {LONGEST} each")
         self.past_videos = {n: Mean() for n in self.windows}
         """Of the videos before this one, per n."""
         self.video = {n: Mean() for n in self.windows}
@@ -64,7 +67,7 @@ class VideoConsistency:
         check_labels(pred, truth, None if self._runs is None else self._runs.pred)
         if self._runs is None:
             self._runs = _Runs(pred, truth)
-        self._runs.extend(pred, truth, max(self.windows))
+        self._runs.extend(pred, truth)
         steady = np.minimum(self._runs.at_rest, self._runs.unchanged)
         correct = np.minimum(self._runs.at_rest, self._runs.correct)
         for n in self.windows:
@@ -99,7 +102,7 @@ class VideoConsistency:
 
 
 class _Runs:
-    """For how many frames up to now each pixel has been at rest, unchanged and correct, each (H, W) uint8.
+    """For how many frames up to now each pixel has been at rest, unchanged and correct, each (H, W), up to `LONGEST`.
 
     A window of n frames is full of something where its run is n or more, so that no earlier frame is needed.
     """
@@ -108,7 +111,7 @@ class _Runs:
         self.at_rest, self.unchanged, self.correct = (np.zeros(truth.shape, np.uint8) for _ in range(3))
         self.pred, self.truth = pred, truth
 
-    def extend(self, pred: NDArray[np.uint8], truth: NDArray[np.uint8], longest: int) -> None:
+    def extend(self, pred: NDArray[np.uint8], truth: NDArray[np.uint8]) -> None:
         labelled = truth != IGNORE
         correct = labelled & (pred == truth)
         for run, kept, holds in (
@@ -117,7 +120,7 @@ class _Runs:
             (self.correct, correct, correct),
         ):
             run *= kept
-            np.minimum(run, longest - 1, out=run)
+            np.minimum(run, LONGEST - 1, out=run)
             run += holds
         # Copies: callers may use their arrays again.
         self.pred, self.truth = pred.copy(), truth.copy()

@@ -118,6 +118,14 @@ def test_frames_without_labels_break_the_windows(unlabelled: int) -> None:
     assert metric.mvc(8) == 1
 
 
+@pytest.mark.parametrize("n", [8, 255])
+def test_a_pixel_may_be_at_rest_for_longer_than_any_window(n: int) -> None:
+    still = frame(0, 0, 0, 0, 0)
+    metric = feed(VideoConsistency((n,)), [Step(still, still)] * 600)
+    assert (metric.mvc(n), metric.mvc_vspw(n)) == (1, 1)
+    assert (metric.video[n].count, metric.vspw[n].count) == (600 - n + 1, 600 - n)
+
+
 def test_windows_that_cannot_be_are_refused() -> None:
     for windows in ((), (8, 0), (256,)):
         with pytest.raises(ValueError, match="1 to 255"):
