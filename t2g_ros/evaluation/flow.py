@@ -40,16 +40,19 @@ def farneback(prev_rgb: NDArray[np.uint8], cur_rgb: NDArray[np.uint8]) -> Flow:
     Raises:
         ValueError: the frames are not of one size.
     """
-    if prev_rgb.shape != cur_rgb.shape:
-        raise ValueError(f"flow between frames {prev_rgb.shape} and {cur_rgb.shape}, expected one size")
-    prev, cur = cv2.cvtColor(prev_rgb, cv2.COLOR_RGB2GRAY), cv2.cvtColor(cur_rgb, cv2.COLOR_RGB2GRAY)
-    backward = cv2.calcOpticalFlowFarneback(cur, prev, None, **FARNEBACK)  # type: ignore[call-overload]
-    forward = cv2.calcOpticalFlowFarneback(prev, cur, None, **FARNEBACK)  # type: ignore[call-overload]
-    x, y = _previous_place(backward)
-    returned = backward + cv2.remap(forward, x, y, cv2.INTER_LINEAR)
-    h, w = cur.shape
-    inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
-    return Flow(backward, inside & (np.hypot(returned[..., 0], returned[..., 1]) < RETURN_PX))
+    return _checked(*_dense(prev_rgb, cur_rgb))
+
+
+def farneback_both(prev_rgb: NDArray[np.uint8], cur_rgb: NDArray[np.uint8]) -> tuple[Flow, Flow]:
+    """`farneback(prev_rgb, cur_rgb)` and `farneback(cur_rgb, prev_rgb)` for hardly more than the price of one.
+
+    With the second, labels of the current frame are carried back to the places of the previous one.
+
+    Raises:
+        ValueError: the frames are not of one size.
+    """
+    backward, forward = _dense(prev_rgb, cur_rgb)
+    return _checked(backward, forward), _checked(forward, backward)
 
 
 def carry(prev_labels: NDArray[np.uint8], flow: Flow) -> NDArray[np.uint8]:
@@ -73,3 +76,21 @@ def _previous_place(backward: NDArray[np.float32]) -> tuple[NDArray[np.float32],
     h, w = backward.shape[:2]
     y, x = np.mgrid[:h, :w].astype(np.float32)
     return backward[..., 0] + x, backward[..., 1] + y
+
+
+def _dense(prev_rgb: NDArray[np.uint8], cur_rgb: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Flow from current to previous and from previous to current, (H, W, 2) each."""
+    if prev_rgb.shape != cur_rgb.shape:
+        raise ValueError(f"flow between frames {prev_rgb.shape} and {cur_rgb.shape}, expected one size")
+    prev, cur = cv2.cvtColor(prev_rgb, cv2.COLOR_RGB2GRAY), cv2.cvtColor(cur_rgb, cv2.COLOR_RGB2GRAY)
+    backward = cv2.calcOpticalFlowFarneback(cur, prev, None, **FARNEBACK)  # type: ignore[call-overload]
+    forward = cv2.calcOpticalFlowFarneback(prev, cur, None, **FARNEBACK)  # type: ignore[call-overload]
+    return backward, forward
+
+
+def _checked(flow: NDArray[np.float32], opposite: NDArray[np.float32]) -> Flow:
+    x, y = _previous_place(flow)
+    returned = flow + cv2.remap(opposite, x, y, cv2.INTER_LINEAR)
+    h, w = flow.shape[:2]
+    inside = (x >= 0) & (x <= w - 1) & (y >= 0) & (y <= h - 1)
+    return Flow(flow, inside & (np.hypot(returned[..., 0], returned[..., 1]) < RETURN_PX))

@@ -1,6 +1,8 @@
-"""What masks are judged by: IoU over a confusion matrix, and flicker."""
+"""What masks are judged by: IoU over a confusion matrix, and flicker; and what all metrics share."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +37,7 @@ class ConfusionMatrix:
         Raises:
             ValueError: shapes or types differ, or the truth holds an id between `n` and 254.
         """
-        if pred.dtype != np.uint8 or truth.dtype != np.uint8 or pred.shape != truth.shape:
-            raise ValueError(
-                f"labels: found {pred.dtype} {pred.shape} against truth {truth.dtype} {truth.shape}, "
-                "expected uint8 of one shape"
-            )
+        check_labels(pred, truth)
         # Every pair at once; the table is cut afterwards, so that no pixel needs a mask.
         pairs = truth.ravel().astype(np.uint16) << 8 | pred.ravel()
         counts = np.bincount(pairs, minlength=1 << 16).reshape(256, 256)
@@ -76,3 +74,32 @@ def flicker(prev: NDArray[np.uint8], cur: NDArray[np.uint8]) -> float:
     labelled = (prev != IGNORE) & (cur != IGNORE)
     total = np.count_nonzero(labelled)
     return np.count_nonzero((prev != cur) & labelled) / total if total else float("nan")
+
+
+@dataclass
+class Mean:
+    """A mean that grows; the means of two halves merge by adding both fields."""
+
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, value: float) -> None:
+        """Take in one value; nan, which says that there was nothing to measure, is left out."""
+        if value == value:
+            self.total += value
+            self.count += 1
+
+    @property
+    def value(self) -> float:
+        """The mean; nan if there were no values."""
+        return self.total / self.count if self.count else float("nan")
+
+
+def check_labels(pred: NDArray[np.uint8], other: NDArray[np.uint8], before: NDArray[np.uint8] | None = None) -> None:
+    """Raise ValueError unless a prediction fits what it is compared with, and the frame `before` in its run."""
+    if pred.dtype != np.uint8 or other.dtype != np.uint8 or pred.shape != other.shape:
+        raise ValueError(
+            f"labels: found {pred.dtype} {pred.shape} against {other.dtype} {other.shape}, expected uint8 of one shape"
+        )
+    if before is not None and pred.shape != before.shape:
+        raise ValueError(f"labels: found {pred.shape} after {before.shape}, expected one shape; `cut` between videos")

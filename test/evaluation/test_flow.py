@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from t2g_ros.evaluation.flow import Flow, carry, compensated_flicker, farneback
+from t2g_ros.evaluation.flow import Flow, carry, compensated_flicker, farneback, farneback_both
 from t2g_ros.evaluation.metrics import flicker
 
 H, W = 120, 160
@@ -65,6 +65,14 @@ def test_a_real_change_stays_after_compensation() -> None:
     flow = farneback(view(texture, shift(0, 0)), view(texture, shift(4, 2)))
     cur[40:80, 60:100] = 9
     assert compensated_flicker(prev, cur, flow) == pytest.approx(40 * 40 / flow.followed.sum(), rel=0.1)
+
+
+def test_flow_both_ways_is_the_flow_of_either_way() -> None:
+    texture, _ = world(4)
+    prev, cur = view(texture, shift(0, 0)), view(texture, shift(3, -2))
+    for both, one in zip(farneback_both(prev, cur), (farneback(prev, cur), farneback(cur, prev)), strict=True):
+        np.testing.assert_array_equal(both.backward, one.backward)
+        np.testing.assert_array_equal(both.followed, one.followed)
 
 
 def test_only_followed_and_labelled_pixels_count() -> None:
