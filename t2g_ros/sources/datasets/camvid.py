@@ -73,6 +73,7 @@ def _drives(
 ) -> list[DatasetSource]:
     label_files = files_by_name(truth)
     files = matching_files(dataset, images, _NAME, _EXAMPLE)
+    files.sort(key=lambda item: (item[1][1], int(item[1][2])))
     found = []
     for drive, members in groupby(files, key=lambda item: item[1][1]):
         frames = [
