@@ -119,8 +119,8 @@ APOLLO = "road02_ins/Record001/Camera"
         ),
         ("kitti360", [DRIVE, "2013_05_28_drive_0008_sync"], CITYSCAPES19),
         ("apolloscape", [f"{APOLLO} 5", f"{APOLLO} 6"], DGVSS15),
-        ("camvid11", ["train/0001TP", "train/Seq05VD", "val/0016E5"], CAMVID11),
-        ("camvid32", ["0016E5", "Seq05VD"], CAMVID32),
+        ("camvid11", ["train/0001TP_006690", "train/Seq05VD_f00030", "val/0016E5_07959"], CAMVID11),
+        ("camvid32", ["0016E5_07959", "Seq05VD_f00000"], CAMVID32),
     ],
 )
 def test_sequences_are_listed_and_opened_by_name(
@@ -213,6 +213,21 @@ def test_camvid_frame_numbers_count_at_30_hz(tmp_path: Path) -> None:
     assert (hz1.fps, still.fps, hz15.fps) == (pytest.approx(1), None, pytest.approx(15))
     assert next(iter(still)).frame.stamp_ns == 1_000_000_000
     assert left(next(iter(hz15)).labels, 3) == [0, 10, 255]
+
+
+def test_camvid_drives_are_cut_where_their_rate_changes_or_frames_are_left_out(tmp_path: Path) -> None:
+    numbers = [7829, 7860, 7890, 7920, 7959, 7961, 7963, 8190, 8220, 10170, 10200]
+    for number in numbers:
+        write_image(tmp_path / f"train/0016E5_{number:05}.png", 0)
+        write_ids(tmp_path / f"trainannot/0016E5_{number:05}.png", 0)
+    sources = open_dataset("camvid11", tmp_path)
+    assert [[int(item.name[-5:]) for item in source] for source in sources] == [
+        [7829, 7860, 7890, 7920],
+        [7959, 7961, 7963],
+        [8190, 8220],
+        [10170, 10200],
+    ]
+    assert sources[1].fps == pytest.approx(15)
 
 
 def test_camvid32_colours_become_ids_and_void_is_ignored(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import groupby
+from itertools import groupby, pairwise
 from pathlib import Path
 
 from t2g_ros.errors import InputError
@@ -36,7 +36,7 @@ _COLORS = LabelFormat(CAMVID32, lambda path: camvid32_from_colors(read_rgb(path,
 
 
 def sequences11(root: Path) -> list[DatasetSource]:
-    """Return one source per split and drive of the 11-class release, named `<split>/<drive>`.
+    """Return one source per evenly spaced run of a drive, named `<split>/<first image's name>`.
 
     Raises:
         InputError: the layout is another one.
@@ -47,22 +47,22 @@ def sequences11(root: Path) -> list[DatasetSource]:
     found = []
     for split in splits:
         truth = subfolder("camvid11", root / f"{split}annot")
-        found += _drives("camvid11", root, root / split, truth, id_format("camvid11_ids"), f"{split}/", str)
+        found += _runs("camvid11", root, root / split, truth, id_format("camvid11_ids"), f"{split}/", str)
     return found
 
 
 def sequences32(root: Path) -> list[DatasetSource]:
-    """Return one source per drive of the 32-class release, named as it.
+    """Return one source per evenly spaced run of a drive, named as its first image.
 
     Raises:
         InputError: the layout is another one.
     """
     images = subfolder("camvid32", root / "701_StillsRaw_full")
     truth = subfolder("camvid32", root / "LabeledApproved_full")
-    return _drives("camvid32", root, images, truth, _COLORS, "", lambda name: f"{Path(name).stem}_L.png")
+    return _runs("camvid32", root, images, truth, _COLORS, "", lambda name: f"{Path(name).stem}_L.png")
 
 
-def _drives(
+def _runs(
     dataset: str,
     root: Path,
     images: Path,
@@ -73,12 +73,33 @@ def _drives(
 ) -> list[DatasetSource]:
     label_files = files_by_name(truth)
     files = matching_files(dataset, images, _NAME, _EXAMPLE)
-    files.sort(key=lambda item: (item[1][1], int(item[1][2])))
     found = []
-    for drive, members in groupby(files, key=lambda item: item[1][1]):
-        frames = [
-            DatasetFrame(path, stamp_at(int(match[2]), VIDEO_FPS), label_files.get(label_name(path.name)))
-            for path, match in members
-        ]
-        found.append(DatasetSource(root, f"{prefix}{drive}", frames, labels=label_format, labels_at=truth))
+    for _, drive in groupby(files, key=lambda item: item[1][1]):
+        for run in _even_runs([(path, int(match[2])) for path, match in drive]):
+            frames = [
+                DatasetFrame(path, stamp_at(number, VIDEO_FPS), label_files.get(label_name(path.name)))
+                for path, number in run
+            ]
+            name = f"{prefix}{run[0][0].stem}"
+            found.append(DatasetSource(root, name, frames, labels=label_format, labels_at=truth))
     return found
+
+
+def _even_runs(stills: list[tuple[Path, int]]) -> list[list[tuple[Path, int]]]:
+    """Cut a drive where the step between its frame numbers more than doubles or halves.
+
+    Drive 0016E5 goes from 1 to 15 stills a second and back, and what a split leaves out makes gaps of a minute: a
+    figure over frames that follow each other, such as flicker, must not mix those.
+    """
+    runs = [stills[:1]]
+    for (_, previous), still in pairwise(stills):
+        run = runs[-1]
+        step = still[1] - previous
+        last_step = previous - run[-2][1] if len(run) > 1 else step
+        if step > 2 * last_step:
+            runs.append([still])
+        elif 2 * step < last_step:
+            runs.append([run.pop(), still])
+        else:
+            run.append(still)
+    return runs
