@@ -67,14 +67,14 @@ def kitti360(root: Path) -> Path:
 
 
 def apolloscape(root: Path) -> Path:
-    """Two cameras of one record; the third frame has no labels."""
+    """One camera each on a road with instances and on one without; the third frame has no labels."""
     stems = ("170927_063847913", "170927_063848413", "170927_063850913")
-    for camera in (5, 6):
+    for road, camera in (("road02_ins", 5), ("road03_seg", 6)):
         for index, stem in enumerate(stems):
             folder = f"Record001/Camera {camera}"
-            write_image(root / f"road02_ins/ColorImage/{folder}/{stem}_Camera_{camera}.jpg", index)
+            write_image(root / f"{road}/ColorImage/{folder}/{stem}_Camera_{camera}.jpg", index)
             if index < 2:
-                label = root / f"road02_ins/Label/{folder}/{stem}_Camera_{camera}_bin.png"
+                label = root / f"{road}/Label/{folder}/{stem}_Camera_{camera}_bin.png"
                 write_ids(label, 49, 17, 36, 164, 39, 167, 35, 255)
                 write_image(Path(str(label).replace("_bin.png", ".png")), 0)
     return root
@@ -106,7 +106,7 @@ TREES: dict[str, Callable[[Path], Path]] = {
     "camvid11": camvid11,
     "camvid32": camvid32,
 }
-APOLLO = "road02_ins/Record001/Camera"
+APOLLO = "road02_ins/Record001/Camera 5"
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ APOLLO = "road02_ins/Record001/Camera"
             CITYSCAPES19,
         ),
         ("kitti360", [DRIVE, "2013_05_28_drive_0008_sync"], CITYSCAPES19),
-        ("apolloscape", [f"{APOLLO} 5", f"{APOLLO} 6"], DGVSS15),
+        ("apolloscape", [APOLLO, "road03_seg/Record001/Camera 6"], DGVSS15),
         ("camvid11", ["train/0001TP_006690", "train/Seq05VD_f00030", "val/0016E5_07959"], CAMVID11),
         ("camvid32", ["0016E5_07959", "Seq05VD_f00000"], CAMVID32),
     ],
@@ -149,6 +149,7 @@ def test_a_cityscapes_snippet_has_30_frames_and_labels_on_its_20th(tmp_path: Pat
         assert [i for i, item in enumerate(frames) if item.labels is not None] == [19]
         assert left(frames[19].labels, 7) == [0, 255, 18, 9, 255, 255, 255]
         assert source.fps == pytest.approx(17)
+        assert frames[0].frame.stamp_ns == 0
         assert stamps_ms(source)[17] == pytest.approx(1000)
     assert frames[0].name == "frankfurt_000001_000007_leftImg8bit"
     np.testing.assert_array_equal(frames[3].frame.rgb, picture(10))
@@ -200,7 +201,7 @@ def test_kitti360_timestamps_are_those_of_the_frame_number(tmp_path: Path) -> No
 
 
 def test_apolloscape_names_tell_the_time_and_ids_are_grouped(tmp_path: Path) -> None:
-    source = open_dataset("apolloscape", apolloscape(tmp_path), f"{APOLLO} 5")[0]
+    source = open_dataset("apolloscape", apolloscape(tmp_path), APOLLO)[0]
     frames = list(source)
     assert frames[0].frame.stamp_ns == 1506494327_913000000
     assert stamps_ms(source) == [0, 500, 3000]
@@ -216,7 +217,7 @@ def test_camvid_frame_numbers_count_at_30_hz(tmp_path: Path) -> None:
 
 
 def test_camvid_drives_are_cut_where_their_rate_changes_or_frames_are_left_out(tmp_path: Path) -> None:
-    numbers = [7829, 7860, 7890, 7920, 7959, 7961, 7963, 8190, 8220, 10170, 10200]
+    numbers = [7829, 7860, 7890, 7920, 7959, 7961, 7963, 8190, 8220, 10170, 10200, 12000]
     for number in numbers:
         write_image(tmp_path / f"train/0016E5_{number:05}.png", 0)
         write_ids(tmp_path / f"trainannot/0016E5_{number:05}.png", 0)
@@ -226,6 +227,7 @@ def test_camvid_drives_are_cut_where_their_rate_changes_or_frames_are_left_out(t
         [7959, 7961, 7963],
         [8190, 8220],
         [10170, 10200],
+        [12000],
     ]
     assert sources[1].fps == pytest.approx(15)
 
