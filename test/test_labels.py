@@ -12,8 +12,10 @@ from t2g_ros.labels import (
     DGVSS15,
     GROUPS,
     IGNORE,
+    RAW_IDS,
     SPACES,
     LabelSpace,
+    camvid32_from_colors,
     group_matrix,
     remap_table,
     space,
@@ -119,3 +121,44 @@ def test_inconsistent_space_is_refused() -> None:
         LabelSpace("broken", ("a", "b"), np.zeros((1, 3), np.uint8))
     with pytest.raises(ValueError, match="distinct"):
         LabelSpace("broken", ("a", "a"), np.zeros((2, 3), np.uint8))
+
+
+PROTOCOL_IDS = {
+    "cityscapes_ids": [{7}, {8}, {11}, {12}, {13}, {17}, {19}, {20}, {21}, {23}, {24}, {25}, {26}, {27, 28}, {32}],
+    "kitti360_ids": [
+        *({7}, {8}, {11, 34}, {12}, {13, 35}, {17, 37}, {19}, {20}, {21}, {23}, {24}, {25}, {26}, {27, 28}, {32})
+    ],
+    "apolloscape_ids": [
+        *({49}, {50}, {97}, {84}, {67}, {82}, {81}, {83}, {113}, {17}),
+        *({36, 164}, {37, 165}, {33, 161}, {38, 166, 39, 167}, {34, 162}),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", list(PROTOCOL_IDS))
+def test_raw_ids_are_the_protocol_s_15_classes(name: str) -> None:
+    raw_ids = RAW_IDS[name]
+    known = np.array([*raw_ids.classes, *raw_ids.void, IGNORE], np.uint8)
+    classes = remap_table(raw_ids.space, DGVSS15)[raw_ids.to_space(known)]
+    assert [set(known[classes == i].tolist()) for i in range(15)] == PROTOCOL_IDS[name]
+
+
+def test_cityscapes_ids_become_the_19_train_ids() -> None:
+    ids = np.array([7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33], np.uint8)
+    assert RAW_IDS["cityscapes_ids"].to_space(ids).tolist() == list(range(19))
+    rest = np.setdiff1d(np.arange(34, dtype=np.uint8), ids)
+    assert set(RAW_IDS["cityscapes_ids"].to_space(rest).tolist()) == {IGNORE}
+
+
+def test_undefined_raw_ids_are_all_listed() -> None:
+    with pytest.raises(ValueError, match=r"\[34, 200\]"):
+        RAW_IDS["cityscapes_ids"].to_space(np.array([[7, 200], [34, 255]], np.uint8))
+
+
+def test_camvid32_colours_are_the_inverse_of_its_palette() -> None:
+    ids = np.arange(32, dtype=np.uint8)[None]
+    expected = np.where(ids == CAMVID32.id_of("Void"), IGNORE, ids)
+    np.testing.assert_array_equal(camvid32_from_colors(CAMVID32.colorize(ids)), expected)
+    for color in ((0, 0, 1), (255, 255, 255)):
+        with pytest.raises(ValueError, match="is not a colour of camvid32"):
+            camvid32_from_colors(np.array([[color]], np.uint8))

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import yaml
 
 from t2g_ros.errors import InputError
 from t2g_ros.labels import CAMVID11, CITYSCAPES19, IGNORE, LabelSpace, space
 from t2g_ros.sources.base import Source, SourceFrame
+from t2g_ros.sources.images import check_label_size, read_ids, read_rgb
 from t2g_ros.types import NS_PER_S, Frame
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -50,13 +50,10 @@ class FolderSource(Source):
 
     def __iter__(self) -> Iterator[SourceFrame]:
         for image, stamp_ns in zip(self._images, self._stamps_ns, strict=True):
-            bgr = cv2.imread(str(image), cv2.IMREAD_COLOR)
-            if bgr is None:
-                raise InputError(f"image {image}: cannot be decoded; is it complete?")
+            frame = Frame(read_rgb(image), stamp_ns)
             labels = None
             if image.stem in self._labels:
-                labels = _read_labels(self._labels[image.stem], bgr.shape[:2], self.label_space)
-            frame = Frame(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), stamp_ns)
+                labels = _read_labels(self._labels[image.stem], frame.size, self.label_space)
             yield SourceFrame(frame, image.stem, labels)
 
     def _files(self) -> Iterable[Path]:
@@ -139,19 +136,9 @@ def _read_clip(path: Path) -> dict[str, Any] | None:
     return values
 
 
-def _read_ids(path: Path) -> np.ndarray:
-    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if labels is None:
-        raise InputError(f"labels {path}: cannot be decoded; is it complete?")
-    if labels.ndim != 2 or labels.dtype != np.uint8:
-        raise InputError(f"labels {path}: found {labels.dtype} {labels.shape}, expected one 8-bit channel of class ids")
-    return labels
-
-
-def _read_labels(path: Path, size: tuple[int, ...], label_space: LabelSpace | None) -> np.ndarray:
-    labels = _read_ids(path)
-    if labels.shape != size:
-        raise InputError(f"labels {path}: size {labels.shape}, expected that of the image, {size}")
+def _read_labels(path: Path, size: tuple[int, int], label_space: LabelSpace | None) -> np.ndarray:
+    labels = read_ids(path)
+    check_label_size(path, labels, size)
     assert label_space is not None
     highest = _highest_id(labels)
     if highest >= len(label_space):
@@ -170,7 +157,7 @@ def _guess_space(files: Iterable[Path]) -> LabelSpace:
     """Return CamVid-11 if no id is above its last one, Cityscapes-19 otherwise."""
     guess = CAMVID11
     for file in files:
-        highest = _highest_id(_read_ids(file))
+        highest = _highest_id(read_ids(file))
         if highest >= len(CITYSCAPES19):
             raise InputError(
                 f"labels {file}: id {highest} is neither in {CAMVID11.name} nor in {CITYSCAPES19.name}; "

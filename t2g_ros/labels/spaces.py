@@ -1,8 +1,4 @@
-"""Label spaces (names, ids, colours) and the only place that knows how one maps onto another.
-
-A mapping always goes from a fine space to a coarser one: `GROUPS[fine, coarse]` lists, for each coarse
-class, the fine classes that make it up. Nothing maps back: a coarse id does not say which fine one it was.
-"""
+"""Label spaces: names, ids and colours."""
 
 from __future__ import annotations
 
@@ -181,71 +177,6 @@ CAMVID32 = _space(
 
 SPACES: dict[str, LabelSpace] = {s.name: s for s in (CITYSCAPES19, DGVSS15, CAMVID11, CAMVID32)}
 
-# (fine, coarse) -> coarse class -> the fine classes it is made of. A fine class named nowhere is ignored.
-GROUPS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
-    ("cityscapes19", "dgvss15"): {
-        "road": ("road",),
-        "sidewalk": ("sidewalk",),
-        "building": ("building",),
-        "wall": ("wall",),
-        "fence": ("fence",),
-        "pole": ("pole",),
-        "traffic light": ("traffic light",),
-        "traffic sign": ("traffic sign",),
-        "vegetation": ("vegetation",),
-        "sky": ("sky",),
-        "person": ("person",),
-        "rider": ("rider",),
-        "car": ("car",),
-        "truck_bus": ("truck", "bus"),
-        "motorcycle": ("motorcycle",),
-    },
-    ("cityscapes19", "camvid11"): {
-        "sky": ("sky",),
-        "building": ("building",),
-        "pole": ("pole",),
-        "road": ("road",),
-        "pavement": ("sidewalk",),
-        "tree": ("vegetation",),
-        "sign": ("traffic light", "traffic sign"),
-        "fence": ("wall", "fence"),
-        "car": ("car",),
-        "pedestrian": ("person",),
-        "bicyclist": ("rider", "bicycle"),
-    },
-    # The usual grouping; spelled out in MathWorks' "Semantic Segmentation Using Deep Learning".
-    ("camvid32", "camvid11"): {
-        "sky": ("Sky",),
-        "building": ("Archway", "Bridge", "Building", "Tunnel", "Wall"),
-        "pole": ("Column_Pole", "TrafficCone"),
-        "road": ("LaneMkgsDriv", "LaneMkgsNonDriv", "Road"),
-        "pavement": ("ParkingBlock", "RoadShoulder", "Sidewalk"),
-        "tree": ("Tree", "VegetationMisc"),
-        "sign": ("Misc_Text", "SignSymbol", "TrafficLight"),
-        "fence": ("Fence",),
-        "car": ("Car", "OtherMoving", "SUVPickupTruck", "Train", "Truck_Bus"),
-        "pedestrian": ("Animal", "CartLuggagePram", "Child", "Pedestrian"),
-        "bicyclist": ("Bicyclist", "MotorcycleScooter"),
-    },
-    ("camvid32", "dgvss15"): {
-        "road": ("LaneMkgsDriv", "Road"),
-        "sidewalk": ("Sidewalk",),
-        "building": ("Building",),
-        "wall": ("Wall",),
-        "fence": ("Fence",),
-        "pole": ("Column_Pole",),
-        "traffic light": ("TrafficLight",),
-        "traffic sign": ("SignSymbol",),
-        "vegetation": ("Tree", "VegetationMisc"),
-        "sky": ("Sky",),
-        "person": ("Child", "Pedestrian"),
-        "rider": ("Bicyclist",),
-        "car": ("Car", "SUVPickupTruck"),
-        "truck_bus": ("Truck_Bus",),
-        "motorcycle": ("MotorcycleScooter",),
-    },
-}
-
 
 def space(name: str) -> LabelSpace:
     """Return the label space of that name.
@@ -257,37 +188,3 @@ def space(name: str) -> LabelSpace:
         return SPACES[name]
     except KeyError:
         raise ValueError(f"unknown label space '{name}'; known: {', '.join(SPACES)}") from None
-
-
-def group_matrix(fine: LabelSpace, coarse: LabelSpace) -> NDArray[np.float32]:
-    """Return (len(coarse), len(fine)) float32 of 0 and 1: row c marks the fine classes that make up class c.
-
-    `group_matrix(fine, coarse) @ p` turns fine class probabilities into coarse ones. A space maps onto
-    itself.
-
-    Raises:
-        ValueError: no mapping from `fine` to `coarse` is known.
-    """
-    if fine.name == coarse.name:
-        return np.eye(len(fine), dtype=np.float32)
-    groups = GROUPS.get((fine.name, coarse.name))
-    if groups is None:
-        known = ", ".join(f"{src} to {dst}" for src, dst in GROUPS)
-        raise ValueError(f"no mapping from label space '{fine.name}' to '{coarse.name}'; known: {known}")
-    matrix = np.zeros((len(coarse), len(fine)), np.float32)
-    for coarse_name, fine_names in groups.items():
-        for fine_name in fine_names:
-            matrix[coarse.id_of(coarse_name), fine.id_of(fine_name)] = 1
-    return matrix
-
-
-def remap_table(src: LabelSpace, dst: LabelSpace) -> NDArray[np.uint8]:
-    """Return a (256,) uint8 table, `table[ids of src] = ids of dst`; 255 where `dst` has no counterpart.
-
-    Raises:
-        ValueError: no mapping from `src` to `dst` is known.
-    """
-    matrix = group_matrix(src, dst)
-    table = np.full(256, IGNORE, np.uint8)
-    table[: len(src)] = np.where(matrix.any(axis=0), matrix.argmax(axis=0), IGNORE)
-    return table
