@@ -15,3 +15,7 @@ class ModelError(T2GError):
 
 class RuntimeUnavailable(T2GError):
     """The inference engine asked for cannot run on this machine."""
+
+
+class InstallationError(T2GError):
+    """The files that belong to the package are not where it is installed."""

@@ -6,6 +6,8 @@ import os
 import sys
 from pathlib import Path
 
+from t2g_ros.errors import InstallationError
+
 
 def share_dir() -> Path:
     """Return the folder that holds `models/`, `config/` and `launch/`.
@@ -13,7 +15,7 @@ def share_dir() -> Path:
     A source checkout wins, then every prefix of the ament index, then the Python prefix.
 
     Raises:
-        FileNotFoundError: none of the places holds a `models` folder; the message lists them.
+        InstallationError: none of the places holds a `models` folder; the message lists them.
     """
     prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
     places = [Path(__file__).resolve().parent.parent]
@@ -23,4 +25,4 @@ def share_dir() -> Path:
         if (place / "models").is_dir() and (place / "package.xml").is_file():
             return place
     looked = ", ".join(str(place) for place in places)
-    raise FileNotFoundError(f"t2g_ros: no 'models' folder in any of: {looked}; reinstall the package")
+    raise InstallationError(f"t2g_ros: no 'models' folder in any of: {looked}; reinstall the package")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from t2g_ros.errors import ModelError
+from t2g_ros.errors import InstallationError, ModelError
 from t2g_ros.share import share_dir
 
 
@@ -21,7 +21,7 @@ def resolve_model(model: str | Path) -> Path:
         return path
     try:
         folder = share_dir() / "models"
-    except FileNotFoundError as error:
+    except InstallationError as error:
         raise ModelError(str(error)) from error
     shipped = sorted(p.stem for p in folder.glob("*.safetensors"))
     if str(model) not in shipped:
