@@ -53,6 +53,12 @@ class Runtime(Protocol):
             Labels (height / 2, width / 2) and confidence (height / 4, width / 4), uint8, owned by the caller.
         """
 
+    def decode_scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Return the class scores that `decode` makes labels of, (K, height / 4, width / 4) float32, the caller's.
+
+        The live node never asks for them, so an engine prepares them at the first call, which may take seconds.
+        """
+
 
 def feature_shapes(
     width: int, queries: int, heads: int, memory_strides: tuple[int, ...], size: tuple[int, int]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +66,8 @@ class OpenVINORuntime:
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": OV_TYPES[precision]}
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
-        encode, decode = (core.compile_model(graph, "CPU", options) for graph in _graphs(core, weights, config))
+        self._requests = partial(_requests, core, weights, config, options)
+        self._encode, self._decode = self._requests("encode", "decode")
 
         self.precision = precision
         self.device = core.get_property("CPU", "FULL_DEVICE_NAME")
@@ -80,13 +84,9 @@ class OpenVINORuntime:
             [ov.Tensor(b[:, slot], shared_memory=True) for b in buffers.values()] for slot in range(self.slots)
         ]
         self._buffers = buffers
-        self._encode = encode.create_infer_request()
-        self._decode = decode.create_infer_request()
         self._offsets = np.zeros((1, self.slots), np.float32)
         self._valid = np.ones((1, self.slots), np.float32)
-        rest = [buffers["keys"], buffers["values"], buffers["queries"], self._offsets, self._valid]
-        for index, array in enumerate(rest, start=1):
-            self._decode.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
+        self._bind_memory(self._decode)
         self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are compiled here
         self.decode(0, self._offsets[0], self._valid[0])
 
@@ -100,15 +100,42 @@ class OpenVINORuntime:
 
     def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Runtime.decode`."""
+        self._read_memory(self._decode, slot, offsets_s, valid)
+        return self._decode.get_output_tensor(0).data[0].copy(), self._decode.get_output_tensor(1).data[0].copy()
+
+    def decode_scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """See `Runtime.decode_scores`."""
+        self._read_memory(self._scores, slot, offsets_s, valid)
+        return self._scores.get_output_tensor(0).data[0].copy()
+
+    @cached_property
+    def _scores(self) -> ov.InferRequest:
+        (request,) = self._requests("scores")
+        self._bind_memory(request)
+        return request
+
+    def _bind_memory(self, request: ov.InferRequest) -> None:
+        """Let a request read the clip buffers and the times in place."""
+        b = self._buffers
+        for index, array in enumerate([b["keys"], b["values"], b["queries"], self._offsets, self._valid], start=1):
+            request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
+
+    def _read_memory(self, request: ov.InferRequest, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> None:
         self._offsets[0], self._valid[0] = offsets_s, valid
-        request = self._decode
         request.set_input_tensor(0, self._slots[slot][0])
         request.infer()
-        return request.get_output_tensor(0).data[0].copy(), request.get_output_tensor(1).data[0].copy()
 
 
-def _graphs(core: ov.Core, weights: Path, config: ModelConfig) -> tuple[ov.Model, ov.Model]:
-    """The encode and decode graphs as read from the cache, converted into it first if need be.
+def _requests(
+    core: ov.Core, weights: Path, config: ModelConfig, options: dict[str, Any], *names: str
+) -> list[ov.InferRequest]:
+    """Compile the graphs of these names."""
+    graphs = _graphs(core, weights, config, names)
+    return [core.compile_model(graph, "CPU", options).create_infer_request() for graph in graphs]
+
+
+def _graphs(core: ov.Core, weights: Path, config: ModelConfig, names: Sequence[str]) -> list[ov.Model]:
+    """The graphs of these names as read from the cache, converted into it first if need be.
 
     Also at the first start they are read back from disk: a graph that was just converted rounds a little
     differently from the same graph saved and read, and the masks of two starts must be equal bit for bit.
@@ -117,15 +144,15 @@ def _graphs(core: ov.Core, weights: Path, config: ModelConfig) -> tuple[ov.Model
     # The network's own code too, or whoever changes it would keep running the graphs of the old one.
     code = [*sorted((package / "model").glob("*.py")), package / "runtimes" / "graphs.py"]
     files = [weights, weights.with_suffix(".yaml"), *code]
-    key = cache.content_key(files, "openvino", ov.get_version(), f"{config.input_size}")
+    key = cache.content_key(files, "openvino", ov.get_version(), f"{config.input_size}", *names)
 
     def build(folder: Path) -> None:
-        for name, graph in zip(("encode", "decode"), _convert(weights, config), strict=True):
+        for name, graph in zip(names, _convert(weights, config, names), strict=True):
             # f32 on disk: rounding the weights to f16 would make masks differ from torch's.
             ov.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
 
-    def read(folder: Path) -> tuple[ov.Model, ov.Model]:
-        return core.read_model(folder / "encode.xml"), core.read_model(folder / "decode.xml")
+    def read(folder: Path) -> list[ov.Model]:
+        return [core.read_model(folder / f"{name}.xml") for name in names]
 
     try:
         folder = cache.cached_folder(key, build)
@@ -140,19 +167,20 @@ def _graphs(core: ov.Core, weights: Path, config: ModelConfig) -> tuple[ov.Model
         return read(Path(scratch))  # its weights stay mapped after the files are gone
 
 
-def _convert(weights: Path, config: ModelConfig) -> list[ov.Model]:
+def _convert(weights: Path, config: ModelConfig, names: Sequence[str]) -> list[ov.Model]:
     import torch
 
     from t2g_ros.model.checkpoint import load_model
-    from t2g_ros.runtimes.graphs import DecodeGraph, EncodeGraph, example_inputs
+    from t2g_ros.runtimes.graphs import GRAPHS, example_inputs
 
     network = load_model(weights)
     network.config = config
     graphs = []
     with torch.no_grad():
-        for graph, example in zip((EncodeGraph(network), DecodeGraph(network)), example_inputs(network), strict=True):
+        for name in names:
+            example = example_inputs(network, name)
             shapes = [tuple(tensor.shape) for tensor in example]
             # Traced here, because OpenVINO would let torch trace a second time to compare: half of the whole time.
-            traced = torch.jit.trace(graph.eval(), example, check_trace=False)
+            traced = torch.jit.trace(GRAPHS[name](network).eval(), example, check_trace=False)
             graphs.append(ov.convert_model(traced, example_input=example, input=shapes))
     return graphs

@@ -100,9 +100,18 @@ class TorchRuntime:
     @torch.inference_mode()
     def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Runtime.decode`."""
+        labels, confidence = resolve(self._scores(slot, offsets_s, valid))
+        return labels[0].cpu().numpy(), confidence[0].cpu().numpy()
+
+    @torch.inference_mode()
+    def decode_scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """See `Runtime.decode_scores`."""
+        return self._scores(slot, offsets_s, valid)[0].cpu().numpy()
+
+    def _scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> torch.Tensor:
+        """(1, K, height / 4, width / 4) float32."""
         b = self._buffers
         times = torch.from_numpy(np.stack([offsets_s, valid])).to(self._device)
         with self._autocast():
             clip = self._network.decode(b.mask_features[:, slot], b.keys, b.values, b.queries, times[:1], times[1:])
-        labels, confidence = resolve(clip.scores.float())
-        return labels[0].cpu().numpy(), confidence[0].cpu().numpy()
+        return clip.scores.float()

@@ -50,6 +50,22 @@ def test_the_second_start_needs_no_torch(random_model: Path, cache_dir: Path) ->
     assert {file.name: file.stat().st_mtime_ns for file in entry.iterdir()} == written
 
 
+def test_scores_are_converted_at_first_use_and_cached(random_model: Path, cache_dir: Path) -> None:
+    runtime = load(random_model)
+    mask(runtime)
+    # Whoever asks for masks only, as the live node does, pays for no third graph.
+    assert {file.name for file in cache_dir.glob("*/*.xml")} == {"encode.xml", "decode.xml"}
+    offsets_s, valid = np.zeros(5, np.float32), np.float32([0, 0, 1, 0, 0])
+    expected = runtime.decode_scores(2, offsets_s, valid)
+    (scores,) = cache_dir.glob("*/scores.xml")
+    assert len(list(cache_dir.iterdir())) == 2
+    converted = scores.stat().st_mtime_ns
+    again = load(random_model)
+    again.encode(IMAGE, 2)
+    np.testing.assert_array_equal(again.decode_scores(2, offsets_s, valid), expected)
+    assert scores.stat().st_mtime_ns == converted
+
+
 def test_damaged_graphs_are_converted_again(
     random_model: Path, cache_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from t2g_ros.inference.segmenter import StreamSegmenter
+from t2g_ros.model.time2general import resolve
 from t2g_ros.runtimes import Runtime, load_runtime
 from t2g_ros.types import NS_PER_S, Frame
 
@@ -75,3 +77,29 @@ def test_bf16_masks_are_nearly_equal(model: Path, drive: list[Frame], expected: 
     if runtime.precision != "bf16":
         pytest.skip("this CPU has no native bf16")
     assert agreement(list(masks(runtime, drive)), expected) >= 0.99
+
+
+@pytest.mark.parametrize(("name", "least"), [("torch", 1.0), ("openvino", 0.999)])
+def test_scores_resolve_to_the_labels_of_decode(model: Path, drive: list[Frame], name: str, least: float) -> None:
+    runtime = load_runtime(model, runtime=name, device="cpu", precision="f32")
+    height, width = runtime.input_size
+    offsets_s, valid = np.zeros(runtime.slots, np.float32), np.zeros(runtime.slots, np.float32)
+    for slot, frame in enumerate(drive[: runtime.slots - 1]):
+        runtime.encode(cv2.resize(frame.rgb, (width, height)), slot)
+        offsets_s[slot], valid[slot] = frame.stamp_ns / NS_PER_S, 1
+        found, expected = [], []
+        for segmented in range(slot + 1):
+            times = (offsets_s - offsets_s[segmented]) * valid
+            scores = runtime.decode_scores(segmented, times, valid)
+            assert scores.shape == (len(runtime.labels), height // 4, width // 4)
+            assert scores.dtype == np.float32
+            labels, confidence = (t[0].numpy() for t in resolve(torch.from_numpy(scores)[None]))
+            expected_labels, expected_confidence = runtime.decode(segmented, times, valid)
+            found.append(labels)
+            expected.append(expected_labels)
+            # A value that lies between two steps may be rounded to either.
+            assert np.abs(confidence - expected_confidence.astype(int)).max() <= (0 if name == "torch" else 1)
+            kept = scores.copy()
+            runtime.decode_scores(segmented, times, np.eye(1, runtime.slots, segmented, np.float32)[0])
+            np.testing.assert_array_equal(scores, kept)  # the scores are the caller's
+        assert agreement(found, expected) >= least
