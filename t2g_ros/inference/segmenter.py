@@ -109,13 +109,21 @@ class StreamSegmenter:
         reference = self._memory.reference()
         if reference is None:
             return None
-        offsets_s, valid = self._memory.view(reference)
-        labels, confidence = self.runtime.decode(reference, offsets_s, valid)
+        offsets_s, valid = self._view(reference)
+        labels, confidence = self._decode(reference, offsets_s, valid)
         lap("decode")
         segmentation = self._segmentation(self._pending[0], labels, confidence, offsets_s, valid, stages)
         lap("postprocess")
         self._reset_cause = None
         return segmentation
+
+    def _view(self, reference: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which slots the frame in slot `reference` is decoded against, as `ClipMemory.view`."""
+        return self._memory.view(reference)
+
+    def _decode(self, reference: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Labels and confidence of the frame in slot `reference`, as `Runtime.decode`."""
+        return self.runtime.decode(reference, offsets_s, valid)
 
     def _check(self, frame: Frame) -> None:
         rgb = frame.rgb

@@ -1,0 +1,93 @@
+"""What the clip memory has to beat: the same network frame by frame, and its probabilities averaged over time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from t2g_ros.inference.segmenter import StreamSegmenter
+from t2g_ros.runtimes.base import Runtime
+
+RAISE = 2
+"""How much finer than the scores' grid the labels' is, as in `model.time2general.resolve`."""
+
+
+class SingleFrameSegmenter(StreamSegmenter):
+    """Segments every frame with nothing but itself in memory.
+
+    Takes the arguments of `StreamSegmenter`, resets as it does, and delays by the same lag, so that what it gives can
+    be laid beside what the memory gives frame by frame. `clip_span_s` changes nothing here.
+    """
+
+    def _view(self, reference: int) -> tuple[np.ndarray, np.ndarray]:
+        offsets_s, valid = np.zeros((2, self.runtime.slots), np.float32)
+        valid[reference] = 1
+        return offsets_s, valid
+
+
+class EmaSegmenter(SingleFrameSegmenter):
+    """Segments frame by frame and averages the class probabilities over time (exponential moving average).
+
+    p = weight * p_before + (1 - weight) * p_now, pixel by pixel where they are: nothing follows motion. The average
+    starts afresh whenever the stream does.
+
+    Args:
+        runtime: the engine; its clip buffers belong to this stream from now on.
+        weight: of what was averaged before, 0 to less than 1; 0 is `SingleFrameSegmenter`.
+        options: those of `StreamSegmenter`.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    def __init__(self, runtime: Runtime, weight: float = 0.5, **options: Any) -> None:
+        if not 0.0 <= weight < 1.0:
+            raise ValueError(f"weight is {weight}, expected 0 to less than 1")
+        super().__init__(runtime, **options)
+        self.weight = weight
+        self._average: NDArray[np.float32] | None = None  # (K, h, w)
+
+    def reset(self, cause: str) -> None:
+        """See `StreamSegmenter.reset`; the average is forgotten too."""
+        super().reset(cause)
+        self._average = None
+
+    def _decode(self, reference: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        now = softmax(self.runtime.decode_scores(reference, offsets_s, valid))
+        if self._average is None:
+            self._average = now
+        else:
+            cv2.addWeighted(self._average, self.weight, now, 1 - self.weight, 0, dst=self._average)
+        return resolve(self._average)
+
+
+def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Class probabilities of scores (K, h, w)."""
+    likely = np.exp(scores - scores.max(axis=0))
+    return likely / likely.sum(axis=0)
+
+
+def resolve(probabilities: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Turn probabilities (K, h, w) into labels (2 h, 2 w) and confidence (h, w), both uint8.
+
+    As `model.time2general.resolve` does with scores, without torch: it is the logarithms that are raised to the
+    labels' grid, so that an average over one frame gives that frame's labels.
+    """
+    confidence = np.rint(probabilities.max(axis=0) * 255).astype(np.uint8)
+    scores = np.log(np.maximum(probabilities, np.finfo(np.float32).tiny))
+    height, width = confidence.shape
+    size = width * RAISE, height * RAISE
+    # Class by class, because an argmax over an axis of so few takes several times as long.
+    best = cv2.resize(scores[0], size, interpolation=cv2.INTER_LINEAR)
+    labels = np.zeros(best.shape, np.uint8)
+    raised, wins, label = np.empty_like(best), np.empty_like(labels), np.empty_like(labels)
+    for k in range(1, len(scores)):
+        cv2.resize(scores[k], size, dst=raised, interpolation=cv2.INTER_LINEAR)
+        cv2.compare(raised, best, cv2.CMP_GT, dst=wins)
+        label.fill(k)
+        cv2.copyTo(label, wins, labels)
+        cv2.max(raised, best, dst=best)
+    return labels, confidence
