@@ -25,7 +25,7 @@ from t2g_ros.ros.parameters import Settings
 from t2g_ros.ros.publishers import SegmentationPublishers
 from t2g_ros.ros.worker import InferenceThread
 from t2g_ros.runtimes import Runtime
-from t2g_ros.types import Frame, Segmentation
+from t2g_ros.types import NS_PER_S, Frame, Segmentation
 
 LOG_EVERY_S = 5.0
 
@@ -84,6 +84,7 @@ class Camera:
         self._subscriptions: list[Subscription] = []
         self._encoding: str | None = None
         self._was_matched = False
+        self._newest_ns: int | None = None
         self._resets: deque[str] = deque()
         raw = settings.image_transport == "raw"
         self._image_type = Image if raw else CompressedImage
@@ -145,6 +146,16 @@ class Camera:
         self._resets.append(cause)
         self._worker.submit(self._apply_resets)
 
+    def clock_jumped(self) -> None:
+        """Empty the memory, unless the newest image is of the time jumped to.
+
+        A player's first images may come before its first tick, and the stamps tell the jump themselves.
+        """
+        now_ns = self._node.get_clock().now().nanoseconds
+        newest_ns, max_gap_ns = self._newest_ns, self.settings.max_gap_s * NS_PER_S
+        if newest_ns is not None and not 0 <= now_ns - newest_ns <= max_gap_ns:
+            self.reset("clock_jump")
+
     def enable(self, enabled: bool) -> None:
         """Stop or resume segmentation; the outputs stay advertised."""
         if enabled and not self.health.enabled:
@@ -180,6 +191,7 @@ class Camera:
     def _on_image(self, msg: Image | CompressedImage) -> None:
         health = self.health
         health.received += 1
+        self._newest_ns = msg.header.stamp.sec * NS_PER_S + msg.header.stamp.nanosec
         health.last_received_ns = self._node.get_clock().now().nanoseconds
         health.incompatible_qos = None  # this camera's fits
         if not health.enabled:

@@ -178,7 +178,7 @@ class SegmentNode(LifecycleNode):
 
     def _on_clock_jump(self, jump: object) -> None:
         if self._camera:
-            self._camera.reset("clock_jump")
+            self._camera.clock_jumped()
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         problem = self.parameters.check(changes, unconfigured=self._camera is None)

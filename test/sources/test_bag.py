@@ -14,7 +14,8 @@ from rosbags.typesys import Stores, get_typestore
 from t2g_ros.errors import InputError
 from t2g_ros.labels import CAMVID11
 from t2g_ros.sources import open_source
-from t2g_ros.sources.bag_writer import START_NS, CameraBagWriter
+from t2g_ros.sources.bag_writer import CameraBagWriter
+from t2g_ros.sources.ros_bag import START_NS
 
 
 def make_bag(path: Path, *, compression: str = "raw", frames: int = 4) -> Path:
