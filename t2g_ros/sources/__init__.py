@@ -18,6 +18,7 @@ def open_source(
     image_topic: str | None = None,
     fps: float | None = None,
     label_space: str | None = None,
+    truth_topic: str | None = None,
 ) -> Source:
     """Open exactly one of a folder, a video and a bag.
 
@@ -28,7 +29,9 @@ def open_source(
         image_topic: the bag's topic to read, raw or compressed.
         fps: stamp the frames 1 / fps apart from 0 on, whatever the recording says; for a folder that says
             nothing `sources.folder.DEFAULT_FPS` is assumed.
-        label_space: name of the label files' space; without it a folder's `clip.yaml` or the ids tell.
+        label_space: name of the space of a folder's labels or a bag's ground truth; without it a folder's
+            `clip.yaml` or the ids tell, and a bag's own `ground_truth/labels`.
+        truth_topic: the bag's topic of masks; without it `ground_truth/mask` beside the images.
 
     Raises:
         InputError: not one source, or it is missing or is not what it claims to be.
@@ -37,10 +40,10 @@ def open_source(
         raise InputError("source: expected exactly one of a frames folder, a video and a bag")
     if fps is not None and not 0 < fps < float("inf"):
         raise InputError(f"source: fps is {fps}, expected more than 0")
-    if label_space is not None and frames is None:
-        raise InputError(f"source: label space '{label_space}' was given, but only a frames folder has labels")
-    if image_topic is not None and bag is None:
-        raise InputError(f"source: image topic '{image_topic}' was given, but no bag")
+    if label_space is not None and video is not None:
+        raise InputError(f"source: label space '{label_space}' was given, but a video has no labels")
+    if (topic := image_topic or truth_topic) and bag is None:
+        raise InputError(f"source: topic '{topic}' was given, but no bag")
     # Each kind needs its own library, so it is imported when it is asked for.
     if frames is not None:
         from t2g_ros.sources.folder import FolderSource
@@ -53,4 +56,4 @@ def open_source(
     from t2g_ros.sources.bag import BagSource
 
     assert bag is not None
-    return BagSource(bag, image_topic, fps=fps)
+    return BagSource(bag, image_topic, fps=fps, truth_topic=truth_topic, label_space=label_space)

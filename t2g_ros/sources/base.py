@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,13 +25,36 @@ class SourceFrame:
     """Name for what is made from this frame: the file's stem, or the recorded stamp in nanoseconds."""
     labels: np.ndarray | None = None
     """(H, W) uint8 ids of the source's label space, 255 = void."""
+    index: int = 0
+    """Position in the recording; frames that cannot be decoded count too."""
+
+
+class Losses:
+    """What of a recording could not be read, counted by cause: a long recording gives few sentences."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, str] = {}
+
+    def add(self, cause: str, where: str) -> None:
+        """Count one loss; of each cause the first place is kept."""
+        self._counts[cause] = self._counts.get(cause, 0) + 1
+        self._first.setdefault(cause, where)
+
+    def sentences(self) -> list[str]:
+        """Return one sentence per cause, in the order in which the causes were first met."""
+        return [
+            f"{cause}: {self._first[cause]}" if count == 1 else f"{cause}, {count} times: first {self._first[cause]}"
+            for cause, count in self._counts.items()
+        ]
 
 
 class Source(ABC):
-    """Recorded frames in the order in which they were taken; every `iter()` starts at the first one.
+    """Recorded frames in the order in which they were taken; every `iter()` and `read()` starts at the first one.
 
-    Files are decoded one at a time, so the length of a recording costs no memory. Iterating raises `InputError`
-    where something cannot be decoded.
+    Files are decoded one at a time, so the length of a recording costs no memory. Reading raises `InputError`
+    where a file of the user's choice (an image, a label) cannot be decoded; what a recorder, a disk or a wire has
+    damaged inside a bag or a video is left out and told in `losses`.
     """
 
     path: Path
@@ -44,8 +67,28 @@ class Source(ABC):
     assumptions: tuple[str, ...] = ()
     """Sentences for the user: what was assumed because nothing said it."""
 
+    def __init__(self) -> None:
+        self._losses = Losses()
+
+    def read(self, keep: Callable[[int], bool] = lambda index: True) -> Iterator[SourceFrame]:
+        """Return the frames whose index `keep` wants, in order.
+
+        The others are not decoded, except by a video, whose frames build on each other. `keep` is asked once per
+        frame, in order.
+        """
+        self._losses = Losses()
+        return self._read(keep, self._losses)
+
+    def __iter__(self) -> Iterator[SourceFrame]:
+        return self.read()
+
+    @property
+    def losses(self) -> list[str]:
+        """Sentences on what the latest `read` has met so far and could not read, one per cause."""
+        return self._losses.sentences()
+
     @abstractmethod
-    def __iter__(self) -> Iterator[SourceFrame]: ...
+    def _read(self, keep: Callable[[int], bool], losses: Losses) -> Iterator[SourceFrame]: ...
 
     @abstractmethod
     def _files(self) -> Iterable[Path]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +11,14 @@ import yaml
 
 from t2g_ros.errors import InputError
 from t2g_ros.labels import CAMVID11, CITYSCAPES19, IGNORE, LabelSpace, space
-from t2g_ros.sources.base import Source, SourceFrame
+from t2g_ros.sources.base import Losses, Source, SourceFrame
 from t2g_ros.sources.images import check_label_size, read_ids, read_rgb
+from t2g_ros.sources.natural import natural_key
 from t2g_ros.types import NS_PER_S, Frame
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 DEFAULT_FPS = 10.0
 """Assumed for a folder that does not say when its images were taken: a usual camera rate in recorded drives."""
-
-
-def natural_key(path: Path) -> list[tuple[int, int, str]]:
-    """Return a sort key that puts `frame_2` before `frame_10`."""
-    parts = re.split(r"(\d+)", path.stem)
-    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 class FolderSource(Source):
@@ -38,6 +32,7 @@ class FolderSource(Source):
     """
 
     def __init__(self, path: Path, *, fps: float | None = None, label_space: str | None = None) -> None:
+        super().__init__()
         if not path.is_dir():
             raise InputError(f"frames {path}: not a folder")
         self.path = path
@@ -48,13 +43,15 @@ class FolderSource(Source):
         self._stamps_ns = self._choose_stamps(fps, clip)
         self.label_space = self._choose_space(label_space, clip)
 
-    def __iter__(self) -> Iterator[SourceFrame]:
-        for image, stamp_ns in zip(self._images, self._stamps_ns, strict=True):
+    def _read(self, keep: Callable[[int], bool], losses: Losses) -> Iterator[SourceFrame]:
+        for index, (image, stamp_ns) in enumerate(zip(self._images, self._stamps_ns, strict=True)):
+            if not keep(index):
+                continue
             frame = Frame(read_rgb(image), stamp_ns)
             labels = None
             if image.stem in self._labels:
                 labels = _read_labels(self._labels[image.stem], frame.size, self.label_space)
-            yield SourceFrame(frame, image.stem, labels)
+            yield SourceFrame(frame, image.stem, labels, index)
 
     def _files(self) -> Iterable[Path]:
         return [*self._images, *self._labels.values()]

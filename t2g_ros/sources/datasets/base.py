@@ -11,7 +11,7 @@ import numpy as np
 
 from t2g_ros.errors import InputError
 from t2g_ros.labels import RAW_IDS, LabelSpace
-from t2g_ros.sources.base import Source, SourceFrame
+from t2g_ros.sources.base import Losses, Source, SourceFrame
 from t2g_ros.sources.images import check_label_size, read_ids, read_rgb
 from t2g_ros.types import NS_PER_S, Frame
 
@@ -62,6 +62,7 @@ class DatasetSource(Source):
         labels_at: Path,
         fps: float | None = None,
     ) -> None:
+        super().__init__()
         self.path = root
         self.sequence = sequence
         self._frames = list(frames)
@@ -74,11 +75,13 @@ class DatasetSource(Source):
         else:
             self.assumptions = (f"{sequence}: no frame has labels; looked for them at {labels_at}",)
 
-    def __iter__(self) -> Iterator[SourceFrame]:
-        for item in self._frames:
+    def _read(self, keep: Callable[[int], bool], losses: Losses) -> Iterator[SourceFrame]:
+        for index, item in enumerate(self._frames):
+            if not keep(index):
+                continue
             frame = Frame(read_rgb(item.image), item.stamp_ns)
             labels = None if item.labels is None else self._read_labels(item.labels, frame.size)
-            yield SourceFrame(frame, item.image.stem, labels)
+            yield SourceFrame(frame, item.image.stem, labels, index)
 
     def _read_labels(self, path: Path, size: tuple[int, int]) -> np.ndarray:
         try:
