@@ -17,9 +17,8 @@ from t2g_ros.evaluation.report.wording import known, number
 
 BUCKETS = 300
 """A curve of more than twice as many points is drawn by the smallest and the largest of each bucket."""
-COMPENSATED_COLOR = "#009E73"
-MOMENT_COLOR = "#D55E00"
-HIGHEST = 1.15
+COMPENSATED_COLOR = "#A87800"
+MOMENT_COLOR = "#C2699C"
 
 
 def kept_points(curves: Sequence[NDArray[np.float64]]) -> NDArray[np.intp]:
