@@ -100,9 +100,10 @@ def _moment(image: Path, source: str, number: int, truth: bool) -> Moment:
     mask = labels.copy()
     mask[80:160, 60:140] = labels[90:170, 100:180]
     stability = np.where(mask == labels, 255, 60).astype(np.uint8)
-    pictures = {"image": rgb, "mask": overlay(rgb, mask, CITYSCAPES19), "stability": cv2.merge([stability] * 3)}
+    pictures = {"image": rgb, "mask": overlay(rgb, mask, CITYSCAPES19)}
     if truth:
         pictures["ground truth"] = overlay(rgb, labels, CITYSCAPES19)
+    pictures["stability"] = cv2.merge([stability] * 3)
     what = f"flicker {17.3 - number:.1f} %" + (f" (ground truth {4.1 - number / 10:.1f} %)" if truth else "")
     encoded = {
         caption: cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1].tobytes()
@@ -220,7 +221,15 @@ def _results(
     return {
         "schema": "t2g_ros.evaluation/1",
         "created": "2026-11-23T18:57:12+00:00",
-        "command": ["t2g", "evaluate", *(e["name"] for e in inputs), "--strides", "1,2,3,5,10", "--out", "out/evaluate"],
+        "command": [
+            "t2g",
+            "evaluate",
+            *(e["name"] for e in inputs),
+            "--strides",
+            "1,2,3,5,10",
+            "--out",
+            "out/evaluate",
+        ],
         "versions": {
             "t2g_ros": "0.1.0",
             "python": "3.11.2",

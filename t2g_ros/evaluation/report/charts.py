@@ -103,8 +103,9 @@ def frame_rate(series: Sequence[Series], fps: float | None) -> list[Chart]:
     apart = 0.09 * strides[-1]
     shown = [n for i, n in enumerate(strides) if i == 0 or n == strides[-1] or (n - strides[i - 1] >= apart)]
     axis = {
-        "title": {"text": "Stride: every how many frames one is seen" + (f" of {fps:g} per second" if fps else "")},
+        "title": {"text": f"Every n-th of {fps:g} frames per second" if fps else "Every n-th frame"},
         "tickvals": shown,
+        "ticktext": [str(n) for n in shown],
         "range": [1 - 0.05 * strides[-1], 1.06 * strides[-1]],
         "hoverformat": ".3g",
     }
@@ -314,9 +315,7 @@ def latency(series: Sequence[Series]) -> Chart | None:
                 hovertemplate="from %{x:.1f} ms: %{y:.1f} %",
             )
         )
-    low = min(
-        edge for _, h in drawn for c, edge in zip(h["counts"], h["edges_ms"], strict=False) if c
-    )
+    low = min(edge for _, h in drawn for c, edge in zip(h["counts"], h["edges_ms"], strict=False) if c)
     figure = _figure(
         traces,
         300,
@@ -324,5 +323,7 @@ def latency(series: Sequence[Series]) -> Chart | None:
         yaxis={"ticksuffix": " %", "rangemode": "tozero"},
         hovermode="closest",
     )
-    note = f"{beyond:,} of {total:,} frames took longer than {number(limit)}\u00a0ms and are not drawn." if beyond else ""
+    note = (
+        f"{beyond:,} of {total:,} frames took longer than {number(limit)}\u00a0ms and are not drawn." if beyond else ""
+    )
     return Chart("Share of the frames by their time", figure, "Distribution of the time per frame", note)

@@ -13,8 +13,8 @@
     const axis = {
       gridcolor: ink("--rule"),
       linecolor: ink("--muted"),
-      zerolinecolor: ink("--rule"),
       automargin: true,
+      zeroline: false,
       title: { font, standoff: 8 },
     };
     return {

@@ -8,11 +8,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from t2g_ros.evaluation.report import wording
-from t2g_ros.evaluation.report.series import Series, series_of
+from t2g_ros.evaluation.report.series import Key, Series, series_of
 from t2g_ros.evaluation.schema import load_schema
+
+if TYPE_CHECKING:
+    from t2g_ros.evaluation.report.charts import Chart
 
 FOLDER = Path(__file__).parent
 
@@ -33,6 +36,10 @@ METRICS = {
     "ece": "ECE",
 }
 """Key of a row -> its heading, in the order of the table."""
+
+
+COMPARED = {"miou": True, "mvc8": True, "flicker": False, "flicker_compensated": False}
+"""What the memory is judged by -> whether more is better."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +68,22 @@ class Card:
     note: str
 
 
+@dataclass(frozen=True)
+class Change:
+    """A difference between two rows, in points."""
+
+    points: str
+    verdict: str
+    """better, worse, or nothing where they do not differ."""
+
+    @classmethod
+    def between(cls, value: float | None, other: float | None, higher_is_better: bool) -> Change:
+        if value is None or other is None:
+            return cls(wording.NOTHING, "")
+        gain = (value - other) * (1 if higher_is_better else -1)
+        return cls(wording.number(value - other, "+"), "better" if gain > 0 else "worse" if gain < 0 else "")
+
+
 def write_report(results: dict[str, Any], moments: Sequence[Moment], path: Path) -> None:
     """Write the page that shows an evaluation.
 
@@ -83,6 +106,7 @@ def write_report(results: dict[str, Any], moments: Sequence[Moment], path: Path)
     environment.filters |= {
         "clock": wording.clock,
         "count": wording.count,
+        "drawn_in": drawn_in,
         "figure_json": lambda figure: json.loads(figure.to_json()),
         "milliseconds": wording.milliseconds,
         "number": wording.number,
@@ -113,16 +137,19 @@ def page_contents(results: dict[str, Any], moments: Sequence[Moment]) -> dict[st
         "results": results,
         "headline": headline,
         "series": series,
-        "keys": [s.key for s in series],
-        "keys_with_truth": [*(s.key for s in series), charts.TRUTH],
+        "keys": [*(s.key for s in series), charts.TRUTH],
         "name": wording.listing([entry["name"] for entry in results["inputs"]]),
         "verdict": wording.verdict(headline),
         "labelled": any(entry["labelled_frames"] for entry in results["inputs"]),
         "cards": headline_cards(results),
         "memory_charts": charts.memory_bars(series) if several_modes else [],
-        "memory_sentences": memory_sentences(series),
+        "memory_changes": memory_changes(series),
+        "compared": [METRICS[key] for key in COMPARED],
         "rate_charts": charts.frame_rate(even, fps.pop() if len(fps) == 1 else None) if even else [],
-        "uneven": {"jitter": any(r["jitter"] for r in results["rows"]), "drop": any(r["drop"] for r in results["rows"])},
+        "uneven": {
+            "jitter": any(r["jitter"] for r in results["rows"]),
+            "drop": any(r["drop"] for r in results["rows"]),
+        },
         "corruption_charts": charts.corruptions(series),
         "columns": {
             key: title for key, title in METRICS.items() if any(wording.known(row[key]) for row in results["rows"])
@@ -166,10 +193,16 @@ def headline_cards(results: dict[str, Any]) -> list[Card]:
     return cards
 
 
-def memory_sentences(series: Sequence[Series]) -> list[str]:
-    """What the memory of each model changes against the other modes of the same model."""
+def memory_changes(series: Sequence[Series]) -> list[tuple[str, list[Change]]]:
+    """What the memory of each model changes in points, against each other mode of the same model."""
     return [
-        wording.what_memory_changes(memory.reference, other.reference)
+        (
+            f"{memory.model} against {wording.MODES[other.mode]}",
+            [
+                Change.between(memory.reference[key], other.reference[key], higher_is_better)
+                for key, higher_is_better in COMPARED.items()
+            ],
+        )
         for memory in series
         for other in series
         if memory.mode == "memory" and other.mode != "memory" and memory.model == other.model
@@ -193,6 +226,12 @@ def timelines(results: dict[str, Any], series: Sequence[Series], moments: Sequen
         ]
         charts.append(timeline(name, entries, [(n, m.time_s) for n, m in enumerate(moments, 1) if m.input == name]))
     return [chart for chart in charts if chart.figure.data]
+
+
+def drawn_in(keys: Sequence[Key], drawn: Sequence[Chart]) -> list[Key]:
+    """Those entries of a legend that one of the charts has a trace for."""
+    groups = {trace.legendgroup for chart in drawn for trace in chart.figure.data}
+    return [key for key in keys if key.group in groups]
 
 
 def pictures(moment: Moment) -> list[tuple[str, str]]:

@@ -41,7 +41,9 @@ def kept_points(curves: Sequence[NDArray[np.float64]]) -> NDArray[np.intp]:
     return np.array(sorted(keep))
 
 
-def timeline(name: str, entries: Sequence[tuple[Series, dict[str, Any]]], moments: Sequence[tuple[int, float]]) -> Chart:
+def timeline(
+    name: str, entries: Sequence[tuple[Series, dict[str, Any]]], moments: Sequence[tuple[int, float]]
+) -> Chart:
     """Draw the flicker of one recording.
 
     Args:
@@ -57,10 +59,10 @@ def timeline(name: str, entries: Sequence[tuple[Series, dict[str, Any]]], moment
             np.array(entry[key], np.float64)  # null becomes nan
             for key in ("time_s", "flicker", "flicker_compensated", "truth_flicker", "pixel_accuracy")
         )
-        curves = [("flicker", flicker, Key(series.group, f"flicker {series.name}", series.color, series.dash))]
+        curves = [("flicker", flicker, Key(series.group, series.name, series.color, series.dash))]
         if n == 0:
             curves += [
-                ("compensated", compensated, Key("compensated", "motion compensated", COMPENSATED_COLOR)),
+                ("compensated", compensated, Key("compensated", "the same, motion compensated", COMPENSATED_COLOR)),
                 ("truth", truth, TRUTH),
             ]
         curves = [curve for curve in curves if not np.isnan(curve[1]).all()]
@@ -114,7 +116,7 @@ def timeline(name: str, entries: Sequence[tuple[Series, dict[str, Any]]], moment
             "hovermode": "x unified",
             "dragmode": "zoom",
             "xaxis": {"title": {"text": "Seconds into the drive"}, "ticksuffix": " s", "hoverformat": ".2f"},
-            "yaxis": {"ticksuffix": " %", "rangemode": "tozero", "fixedrange": True},
+            "yaxis": {"ticksuffix": " %", "rangemode": "tozero"},
         },
     )
     note = (

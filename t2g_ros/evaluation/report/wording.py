@@ -70,31 +70,16 @@ def verdict(row: dict[str, Any]) -> str:
     classes = sum(known(v) for v in row["iou"].values())
     says = []
     if known(row["miou"]):
-        says.append(f"reaches {percent(row['miou'])} mIoU over {count(classes, 'class')}")
-    if known(row["flicker_compensated"]):
-        own = row["truth_flicker_compensated"]
-        beside = f" (the ground truth: {percent(own)})" if known(own) else ""
-        says.append(f"changes {percent(row['flicker_compensated'])} of its labels between masks beyond motion{beside}")
-    elif known(row["flicker"]):
-        says.append(f"changes {percent(row['flicker'])} of its labels between masks")
+        says.append(f"{row['model']} reaches {percent(row['miou'])} mIoU over {count(classes, 'class')}")
+    for key, how in (("flicker_compensated", " beyond motion"), ("flicker", "")):
+        if known(row[key]):
+            own = row[f"truth_{key}"]
+            beside = f" (the ground truth itself by {percent(own)})" if known(own) else ""
+            whose = "its masks" if says else f"the masks of {row['model']}"
+            says.append(f"{whose} flicker by {percent(row[key])}{how}{beside}")
+            break
     if "total" in row["latency_ms"]:
-        says.append(f"takes {milliseconds(row['latency_ms']['total']['p50'])} per frame")
-    if not says:
-        return f"{row['model']}: nothing could be measured."
-    return f"{row['model']} {listing(says)}."
-
-
-def what_memory_changes(memory: dict[str, Any], other: dict[str, Any]) -> str:
-    """One sentence on a row with memory against one of another mode of the same network."""
-    changes = [
-        f"{name} by {number(memory[key] - other[key], '+')}\u00a0points"
-        for key, name in (
-            ("miou", "mIoU"),
-            ("mvc8", "mVC8"),
-            ("flicker", "flicker"),
-            ("flicker_compensated", "compensated flicker"),
-        )
-        if known(memory[key]) and known(other[key])
-    ]
-    against = {"single_frame": "the same network frame by frame", "ema": "a moving average of the same network's scores"}
-    return f"Against {against[other['mode']]}, the memory of {memory['model']} changes {listing(changes, 4)}."
+        says.append(f"a frame takes {milliseconds(row['latency_ms']['total']['p50'])}")
+    sentence = listing(says) if says else f"nothing could be measured of {row['model']}"
+    # Only the sentence's own first word, not a model's name.
+    return (sentence if sentence.startswith(row["model"]) else sentence[0].upper() + sentence[1:]) + "."
