@@ -30,7 +30,11 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.14",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={NAME: ["py.typed"]},
+    package_data={
+        NAME: ["py.typed"],
+        f"{NAME}.evaluation": ["metrics.schema.json"],
+        f"{NAME}.evaluation.report": ["*.j2", "*.css", "*.js"],
+    },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (str(SHARE), ["package.xml"]),
@@ -48,6 +52,8 @@ setup(
         "av",
         "torch",
         "transformers",
+        "jinja2",
+        "plotly",
     ],
     extras_require={
         # Real rclpy and Fast DDS for machines without a ROS distribution; these versions work together.
@@ -75,6 +81,8 @@ setup(
             "types-PyYAML",
             "colcon-common-extensions",
             "colcon-ros",
+            "jsonschema",
+            "selenium",
         ],
     },
     entry_points={
