@@ -21,18 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.errors import InputError
-from t2g_ros.evaluation.corruptions.fog import fog
-from t2g_ros.evaluation.corruptions.frost import frost
-from t2g_ros.evaluation.corruptions.snow import snow
-from t2g_ros.evaluation.corruptions.spatter import spatter
+from t2g_ros.evaluation.corruptions import fog, frost, snow, spatter
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
 _LAYERS: dict[str, Callable[[int, tuple[int, int], np.random.Generator], Callable[[Image], Image]]] = {
-    "fog": fog,
-    "frost": frost,
-    "snow": snow,
-    "spatter": spatter,
+    "fog": fog.layer,
+    "frost": frost.layer,
+    "snow": snow.layer,
+    "spatter": spatter.layer,
 }
 FAMILIES = tuple(_LAYERS)
 SEVERITIES = (1, 2, 3, 4, 5)
