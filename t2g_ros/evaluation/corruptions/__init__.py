@@ -9,8 +9,8 @@ differs, so that a corruption belongs to a clip and not to a frame:
 - what the published code takes from each image (the brightest pixel, for fog) is a constant;
 - frost is drawn, not photographed.
 
-The package `imagecorruptions` itself is not used because it draws anew for every frame, and needs scikit-image, SciPy
-and a second OpenCV.
+The published package is not used: the fog of `imagecorruptions` 1.1.2 fails under NumPy 2, and its fork
+`imagecorruptions-imaug` needs scikit-image, SciPy, Numba and a second OpenCV, and draws anew for every frame.
 """
 
 from __future__ import annotations
