@@ -9,8 +9,8 @@ differs, so that a corruption belongs to a clip and not to a frame:
 - what the published code takes from each image (the brightest pixel, for fog) is a constant;
 - frost is drawn, not photographed.
 
-The package `imagecorruptions` itself is not used because it draws anew for every frame, and needs scikit-image, SciPy
-and a second OpenCV.
+The published package is not used: the fog of `imagecorruptions` 1.1.2 fails under NumPy 2, and its fork
+`imagecorruptions-imaug` needs scikit-image, SciPy, Numba and a second OpenCV, and draws anew for every frame.
 """
 
 from __future__ import annotations
@@ -21,18 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.errors import InputError
-from t2g_ros.evaluation.corruptions.fog import fog
-from t2g_ros.evaluation.corruptions.frost import frost
-from t2g_ros.evaluation.corruptions.snow import snow
-from t2g_ros.evaluation.corruptions.spatter import spatter
+from t2g_ros.evaluation.corruptions import fog, frost, snow, spatter
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
 _LAYERS: dict[str, Callable[[int, tuple[int, int], np.random.Generator], Callable[[Image], Image]]] = {
-    "fog": fog,
-    "frost": frost,
-    "snow": snow,
-    "spatter": spatter,
+    "fog": fog.layer,
+    "frost": frost.layer,
+    "snow": snow.layer,
+    "spatter": spatter.layer,
 }
 FAMILIES = tuple(_LAYERS)
 SEVERITIES = (1, 2, 3, 4, 5)

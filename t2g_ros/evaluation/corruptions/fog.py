@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from t2g_ros.evaluation.corruptions.noise import grey, plasma
 
 CONSTANTS = ((1.5, 2.0), (2.0, 2.0), (2.5, 1.7), (2.5, 1.5), (3.0, 1.4))
-"""Per severity: the fog's weight against the image's 1, and by how much each finer octave of the noise is weaker."""
+"""Per severity: the fog's weight against the image's 1, and the decay of `plasma`."""
 
 
-def fog(
+def layer(
     severity: int, size: tuple[int, int], rng: np.random.Generator
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
     """Return what lays fog over an image of this (height, width)."""

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from t2g_ros.evaluation.corruptions.noise import plasma, unit
+from t2g_ros.evaluation.corruptions.noise import plasma
 
 CONSTANTS = ((1.0, 0.4), (0.8, 0.6), (0.7, 0.7), (0.65, 0.7), (0.6, 0.75))
 """Per severity: weight of the image and of the frost that is added to it."""
-DARK, BRIGHT = (55, 80, 95), (225, 238, 248)
-"""RGB of bare and of iced glass; frost between them has about the mean and contrast of the published photographs."""
+MEAN, DEVIATION = 135, 40
+"""Of the frost's luminance, about those of the published photographs."""
+TINT = (0.89, 1.04, 1.12)
+"""RGB of their grey."""
 CANVAS = 1024
 """Length in pixels of the longer side on which frost is drawn; it grows with the image, as the photographs do."""
-FEATHERS = 260
+FEATHERS = 300
 """Feathers on a square canvas."""
 SUBPIXEL_BITS = 4
 
 
-def frost(
+def layer(
     severity: int, size: tuple[int, int], rng: np.random.Generator
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
     """Return what lays frost over an image of this (height, width)."""
@@ -35,45 +37,60 @@ def _ice(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.uint8]:
     height, width = size
     scale = CANVAS / max(size)
     drawn = max(1, round(height * scale)), max(1, round(width * scale))
-    haze = plasma(drawn, 1.6, rng)
-    feathers = np.zeros(drawn, np.uint8)
-    for _ in range(max(1, round(FEATHERS * drawn[0] * drawn[1] / CANVAS**2))):
-        where = rng.uniform((0, 0), drawn[::-1])
-        lines = [
-            np.rint(line * (1 << SUBPIXEL_BITS)).astype(np.int32) for line in _feather(where, rng)
-        ]
-        cv2.polylines(feathers, lines, False, int(rng.integers(110, 256)), 1, cv2.LINE_AA, SUBPIXEL_BITS)
-    sharp = feathers.astype(np.float32) / 255
-    bright = unit(0.55 * haze + 0.45 * sharp + 0.8 * cv2.GaussianBlur(sharp, (0, 0), 5))
-    how = cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR
-    bright = cv2.resize(bright, (width, height), interpolation=how)[..., None]
-    return np.rint(np.float32(DARK) * (1 - bright) + np.float32(BRIGHT) * bright).astype(np.uint8)
+    feathers = _feathers(drawn, rng)
+    glow = cv2.GaussianBlur(feathers, (0, 0), 6)
+    # A lens focused on the road does not see its own frost quite sharp.
+    bright = cv2.GaussianBlur(feathers, (0, 0), 0.8) + 0.5 * glow + 0.3 * plasma(drawn, 1.3, rng)
+    bright = cv2.resize(bright, (width, height), interpolation=cv2.INTER_AREA if scale > 1 else cv2.INTER_LINEAR)
+    luminance = MEAN + DEVIATION * (bright - bright.mean()) / max(float(bright.std()), 1e-6)
+    return np.clip(np.rint(luminance[..., None] * np.array(TINT)), 0, 255).astype(np.uint8)
 
 
-def _feather(where: NDArray[np.float64], rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
-    """Lines, (points, 2) x and y, of one crystal: a bent stem, barbs on both sides, and barbs on those."""
-    length, bend = rng.uniform(60, 260), rng.normal(0, 0.6)
-    stem = _stem(where, rng.uniform(0, 2 * np.pi), length, bend)
-    yield stem
-    for barb in _barbs(stem, 0.45 * length, rng):
-        yield barb
-        yield from _barbs(barb, 0.12 * length, rng)
+def _feathers(size: tuple[int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Crystals of (height, width) in 0..1, each a bent stem, barbs on both sides, and barbs on those."""
+    count = max(1, round(FEATHERS * size[0] * size[1] / CANVAS**2))
+    stems = _grow(
+        rng.uniform((0, 0), size[::-1], (count, 2)),
+        rng.uniform(0, 2 * np.pi, count),
+        rng.uniform(60, 300, count),
+        rng.normal(0, 0.7, count),
+        points=36,
+    )
+    barbs = _branch(stems, 0.4, 12, rng)
+    picture = np.zeros(size, np.uint8)
+    for lines, brightness in ((_branch(barbs, 0.3, 3, rng), 110), (barbs, 170), (stems, 220)):
+        fixed = np.rint(lines * (1 << SUBPIXEL_BITS)).astype(np.int32)
+        cv2.polylines(picture, list(fixed), False, brightness, 1, cv2.LINE_AA, SUBPIXEL_BITS)
+    return np.asarray(picture / 255, np.float32)
 
 
-def _stem(where: NDArray[np.float64], heading: float, length: float, bend: float) -> NDArray[np.float64]:
-    """A curve from a point, in steps of some 6 pixels."""
-    steps = max(2, round(length / 6))
-    headings = heading + bend * np.linspace(0, 1, steps)
-    step = np.stack([np.cos(headings), np.sin(headings)], axis=1) * length / steps
-    return where + np.concatenate([np.zeros((1, 2)), np.cumsum(step, axis=0)])
+def _grow(
+    where: NDArray[np.float64],
+    heading: NDArray[np.float64],
+    length: NDArray[np.float64],
+    bend: NDArray[np.float64],
+    points: int,
+) -> NDArray[np.float64]:
+    """Curves (n, points, 2) from n places, in n directions, that turn by `bend` radians on the way."""
+    headings = heading[:, None] + bend[:, None] * np.linspace(0, 1, points - 1)
+    steps = np.stack([np.cos(headings), np.sin(headings)], axis=-1) * (length / (points - 1))[:, None, None]
+    return np.concatenate([where[:, None], where[:, None] + np.cumsum(steps, axis=1)], axis=1)
 
 
-def _barbs(stem: NDArray[np.float64], length: float, rng: np.random.Generator) -> Iterator[NDArray[np.float64]]:
-    """Side branches at about 55 degrees that shorten towards the tip."""
-    for index in range(1, len(stem)):
-        along = stem[index] - stem[index - 1]
-        heading = np.arctan2(along[1], along[0])
-        for side in (-1, 1):
-            reach = length * (1 - index / len(stem)) * rng.uniform(0.5, 1)
-            if reach > 4:
-                yield _stem(stem[index], heading + side * rng.normal(0.95, 0.08), reach, -side * 0.3)
+def _branch(lines: NDArray[np.float64], reach: float, points: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Barbs on both sides of curves (n, p, 2), up to `reach` of their length long, shorter towards the tip."""
+    steps = np.diff(lines, axis=1)
+    length = np.linalg.norm(steps, axis=2)
+    heading = np.arctan2(steps[..., 1], steps[..., 0])
+    long = reach * length.sum(axis=1, keepdims=True) * (1 - np.arange(1, lines.shape[1]) / lines.shape[1])
+    both = [
+        _grow(
+            lines[:, 1:].reshape(-1, 2),
+            (heading + side * rng.normal(0.95, 0.08, heading.shape)).ravel(),
+            (long * rng.uniform(0.5, 1, long.shape)).ravel(),
+            np.full(heading.size, -0.3 * side),
+            points,
+        )
+        for side in (-1, 1)
+    ]
+    return np.concatenate(both)

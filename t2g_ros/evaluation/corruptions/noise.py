@@ -8,23 +8,20 @@ from numpy.typing import NDArray
 
 
 def plasma(size: tuple[int, int], decay: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Fractal noise of (height, width) in 0..1: octaves from the image's size down to a pixel.
+    """Fractal noise of (height, width) in 0..1: octaves from half the image's size down to a pixel.
 
-    Each octave is weaker than the coarser one by `decay`, as in the midpoint displacement of the published fog; here
-    they are summed, so that no grid of squares and diamonds shows.
+    Each octave is weaker than the coarser one by the square of `decay`, as in the midpoint displacement of the
+    published fog; here they are summed, so that no squares and diamonds show. As there, it is a part of a square
+    field whose side is a power of two.
     """
-    height, width = size
-    field = np.zeros(size, np.float32)
-    cell, weight = 1 << max(height, width).bit_length() - 1, 1.0
-    while cell >= 1:
-        rows, columns = height // cell + 2, width // cell + 2
-        octave = rng.uniform(-weight, weight, (rows, columns)).astype(np.float32)
-        # Not aligned with the image's corner, or the extremes of all octaves would meet there.
-        top, left = rng.integers(0, cell, 2)
-        fine = cv2.resize(octave, (columns * cell, rows * cell), interpolation=cv2.INTER_CUBIC)
-        field += fine[top : top + height, left : left + width]
-        cell, weight = cell // 2, weight / decay
-    return unit(field)
+    side = 1 << (max(size) - 1).bit_length()
+    field = np.zeros((side, side), np.float32)
+    cells, weight = 2, 1.0
+    while cells <= side:
+        octave = rng.uniform(-weight, weight, (cells, cells)).astype(np.float32)
+        field += cv2.resize(octave, (side, side), interpolation=cv2.INTER_CUBIC)
+        cells, weight = cells * 2, weight / decay**2
+    return unit(field)[: size[0], : size[1]]
 
 
 def unit(field: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ CONSTANTS = (
 value it is a flake, radius and sigma in pixels of the streaks, and the share of the scene that does not whiten."""
 
 
-def snow(
+def layer(
     severity: int, size: tuple[int, int], rng: np.random.Generator
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
     """Return what lays snow over an image of this (height, width)."""
@@ -36,9 +36,11 @@ def snow(
     falling = grey(streaks + np.rot90(streaks, 2))
 
     def blend(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        white = cv2.convertScaleAbs(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), alpha=1.5, beta=127.5)
-        whitened = cv2.max(rgb, cv2.merge([white, white, white]))
-        return np.asarray(cv2.add(cv2.addWeighted(rgb, clear, whitened, 1 - clear, 0), falling), np.uint8)
+        # clear * rgb + (1 - clear) * max(rgb, 1.5 * luminance + 0.5), where the maximum may exceed white.
+        white = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        white = cv2.convertScaleAbs(white, alpha=(1 - clear) * 1.5, beta=(1 - clear) * 127.5)
+        whitened = cv2.max(cv2.convertScaleAbs(rgb, alpha=1 - clear), cv2.merge([white, white, white]))
+        return np.asarray(cv2.add(cv2.addWeighted(rgb, clear, whitened, 1, 0), falling), np.uint8)
 
     return blend
 

@@ -19,7 +19,7 @@ TURQUOISE, BROWN = (175, 238, 238), (63, 42, 20)
 EMBOSS = np.array([[-2, -1, 0], [-1, 1, 1], [0, 1, 2]], np.float32)
 
 
-def spatter(
+def layer(
     severity: int, size: tuple[int, int], rng: np.random.Generator
 ) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
     """Return what lays spatter over an image of this (height, width)."""
@@ -58,4 +58,4 @@ def _blur(field: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
 
 def _tinted(field: NDArray[np.float32], rgb: tuple[int, int, int]) -> NDArray[np.uint8]:
     """(H, W) in 0..1 times a colour."""
-    return np.rint(field[..., None] * np.float32(rgb)).astype(np.uint8)
+    return np.rint(field[..., None] * np.array(rgb)).astype(np.uint8)
