@@ -51,8 +51,9 @@
     // Heights are meant for type of 14 px.
     const height = Math.round((layout.height * size) / 14);
     plot.style.minHeight = `${height}px`;
-    Plotly.react(plot, data, { ...layout, ...axes, dragmode, height, template }, { responsive: true, displayModeBar: false });
-    plot.dataset.drawn = "";
+    const width = plot.clientWidth;
+    Plotly.react(plot, data, { ...layout, ...axes, dragmode, width, height, template }, { displayModeBar: false });
+    plot.dataset.drawn = `${width} ${size}`;
   }
 
   const drawn = () => plots.filter((plot) => "drawn" in plot.dataset);
@@ -71,11 +72,10 @@
   for (const plot of plots) near.observe(plot);
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn().forEach(draw));
-  let fontSize = theme().size;
+  // Plotly's own resizing waits a while, which paper does not; and the height of a phone's window changes as it scrolls.
   addEventListener("resize", () => {
-    if (theme().size === fontSize) return;
-    fontSize = theme().size;
-    drawn().forEach(draw);
+    const { size } = theme();
+    drawn().filter((plot) => plot.dataset.drawn !== `${plot.clientWidth} ${size}`).forEach(draw);
   });
 
   // Paper is white and narrow, whatever the screen is.

@@ -140,7 +140,7 @@ def page_contents(results: dict[str, Any], moments: Sequence[Moment]) -> dict[st
         "keys": [*(s.key for s in series), charts.TRUTH],
         "name": wording.listing([entry["name"] for entry in results["inputs"]]),
         "verdict": wording.verdict(headline),
-        "labelled": any(entry["labelled_frames"] for entry in results["inputs"]),
+        "judged": wording.known(headline["miou"]),
         "cards": headline_cards(results),
         "memory_charts": charts.memory_bars(series) if several_modes else [],
         "memory_changes": memory_changes(series),
