@@ -208,7 +208,7 @@ def test_names_are_escaped_in_the_file(pages: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [PHONE, DESK, PROJECTOR])
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, "hostile"])
 def test_charts_are_drawn_without_errors_network_or_overflow(
     browser: webdriver.Chrome, pages: Path, name: str, size: tuple[int, int]
 ) -> None:
@@ -382,6 +382,8 @@ def test_without_ground_truth_the_page_says_so(browser: webdriver.Chrome, pages:
     assert "No ground truth: accuracy is unknown." in page.texts("header .muted")
     assert page.run(CARD_KEYS) == ["tc", "flicker", "flicker_compensated", "latency_ms", "frames_per_s"]
     assert "mIoU" not in page.texts("#rows thead th")
+    assert page.texts("#memory thead th") == ["Memory", "Flicker", "Compensated flicker"]
+    assert "same reference frames" not in page.texts("#frame-rate p")[0]
     assert not page.has("#classes .plot")
     assert not page.has("#calibration .plot")
     assert page.texts("#corruptions h3") == ["Flicker in fog"]

@@ -24,7 +24,7 @@
           font,
           paper_bgcolor: "rgba(0,0,0,0)",
           plot_bgcolor: "rgba(0,0,0,0)",
-          margin: { l: 8, r: 12, t: 16, b: 8 },
+          margin: { l: 8, r: 28, t: 16, b: 8 },
           hoverlabel: { bgcolor: ink("--paper"), bordercolor: ink("--muted"), font, namelength: -1 },
           dragmode: false,
           xaxis: { ...axis, showgrid: false, showline: true },
