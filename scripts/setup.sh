@@ -8,17 +8,19 @@ PYTHON=${PYTHON:-python3}
 say() { printf '[setup] %s\n' "$*" >&2; }
 fail() { printf '[setup] error: %s\n' "$*" >&2; exit 1; }
 
-# Installs Debian packages where that needs no password, else says which are missing.
-apt_install() {
+# Installs Debian packages where that needs no password, else says which are missing and returns 1.
+apt_try() {
   local as_root=()
   if ((EUID != 0)); then
-    sudo -n true 2>/dev/null || fail "missing Debian packages; run: sudo apt install $*"
+    sudo -n true 2>/dev/null || { say "missing Debian packages; run: sudo apt install $*"; return 1; }
     as_root=(sudo -n)
   fi
   say "installing the Debian packages $*"
-  { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" apt-get install -y -qq "$@" >/dev/null; } ||
-    fail "could not install Debian packages; run: sudo apt install $*"
+  { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" apt-get install -y -qq "$@"; } >/dev/null ||
+    { say "could not install Debian packages; run: sudo apt install $*"; return 1; }
 }
+
+apt_install() { apt_try "$@" || fail "cannot go on without $*"; }
 
 command -v "$PYTHON" >/dev/null || apt_install python3 python3-venv
 command -v "$PYTHON" >/dev/null || fail "'$PYTHON' not found; set PYTHON to a Python 3.10 to 3.13"

@@ -21,6 +21,11 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGE_FILES = ("package.xml", "setup.py", "setup.cfg", "pyproject.toml", "resource", "LICENSE", "README.md")
 SHARED = ("config", "launch", "models", "test/data/drive")
 MODEL = "models/packaged.safetensors"
+BESIDE_THE_CODE = (
+    "py.typed",
+    "evaluation/metrics.schema.json",
+    *(f"evaluation/report/page.{s}" for s in ("html.j2", "css", "js")),
+)
 
 
 def run(command: list[str], cwd: Path, env: dict[str, str]) -> str:
@@ -51,7 +56,9 @@ def bare_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if k not in ("AMENT_PREFIX_PATH", "PYTHONPATH", "COLCON_PREFIX_PATH")}
 
 
-def assert_installed(share: Path, tree: Path) -> None:
+def assert_installed(share: Path, code: Path, tree: Path) -> None:
+    for file in BESIDE_THE_CODE:
+        assert (code / file).read_bytes() == (tree / "t2g_ros" / file).read_bytes()
     for folder in SHARED:
         for file in (tree / folder).rglob("*"):
             if file.is_file():
@@ -76,7 +83,7 @@ def test_pip_installs_commands_and_shared_files(tree: Path, tmp_path: Path, bare
     code, share = run([str(bin_dir / "python"), "-c", where], tmp_path, environment).splitlines()
     assert Path(code).is_relative_to(tmp_path)
     assert Path(share) == tmp_path / "venv" / "share" / "t2g_ros"
-    assert_installed(Path(share), tree)
+    assert_installed(Path(share), Path(code).parent, tree)
     assert "make-bag" in run([str(bin_dir / "t2g"), "--help"], tmp_path, environment)
     assert (bin_dir / "segment_node").is_file()
 
@@ -94,7 +101,6 @@ def test_colcon_builds_what_ros2_run_looks_for(tree: Path) -> None:
     }
     run([colcon, "build", "--event-handlers", "console_cohesion+"], workspace, environment)
     prefix = workspace / "install" / "t2g_ros"
-    assert_installed(prefix / "share" / "t2g_ros", tree)
     for executable in ("t2g", "segment_node"):
         assert os.access(prefix / "lib" / "t2g_ros" / executable, os.X_OK)
     where = "import t2g_ros.share as s; print(s.__file__); print(s.share_dir())"
@@ -102,6 +108,7 @@ def test_colcon_builds_what_ros2_run_looks_for(tree: Path) -> None:
     code, share, *usage = run(["bash", "-c", script], workspace, environment).splitlines()
     assert Path(code).is_relative_to(prefix)
     assert Path(share) == prefix / "share" / "t2g_ros"
+    assert_installed(Path(share), Path(code).parent, tree)
     assert any("make-bag" in line for line in usage)
 
 

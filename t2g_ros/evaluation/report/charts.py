@@ -17,6 +17,9 @@ TRUTH = Key("truth", "ground truth itself", TRUTH_COLOR)
 PERCENT_HOVER = "%{y:.2f} %"
 
 
+QUARTERS = {"tickvals": [0, 25, 50, 75, 100], "ticktext": ["0 %", "25 %", "50 %", "75 %", "100 %"]}
+
+
 @dataclass(frozen=True)
 class Chart:
     """A figure and what is written around it."""
@@ -30,8 +33,9 @@ class Chart:
     """Legend of this chart alone; charts of one section share one otherwise."""
 
 
-def _figure(traces: Sequence[Any], height: int, **layout: Any) -> go.Figure:
-    return go.Figure(traces, {"height": height, "showlegend": False, "template": None, **layout})
+def bare_figure(traces: Sequence[Any], height: int, **layout: Any) -> go.Figure:
+    """A figure without a legend or a theme of its own; its height is for type of 14 px."""
+    return go.Figure(traces, {"height": height, "uirevision": "kept", "showlegend": False, "template": None, **layout})
 
 
 def _line(series: Series, x: list[Any], y: list[float | None], **options: Any) -> go.Scatter:
@@ -78,7 +82,7 @@ def memory_bars(series: Sequence[Series]) -> list[Chart]:
             )
             for n, (k, value) in enumerate(bars)
         ]
-        figure = _figure(
+        figure = bare_figure(
             traces,
             220,
             xaxis={"visible": False},
@@ -124,7 +128,9 @@ def frame_rate(series: Sequence[Series], fps: float | None) -> list[Chart]:
             traces.append(_truth_line([r["stride"] for r in rows], [r[own] for r in rows]))
         if traces:
             layout = {"xaxis": axis, "yaxis": {"ticksuffix": " %", "rangemode": "normal"}, "hovermode": "closest"}
-            charts.append(Chart(title, _figure(traces, 320, **layout), f"{title} against the stride, as in the table"))
+            charts.append(
+                Chart(title, bare_figure(traces, 320, **layout), f"{title} against the stride, as in the table")
+            )
     return charts
 
 
@@ -173,7 +179,7 @@ def corruptions(series: Sequence[Series]) -> list[Chart]:
     charts = []
     for family, pairs in drawn.items():
         traces = [_line(s, [r["severity"] or 0 for r in f], [r[key] for r in f]) for s, f in pairs if f]
-        figure = _figure(
+        figure = bare_figure(
             traces,
             280,
             xaxis={"title": {"text": "Severity"}, "tickvals": list(range(6)), "range": [-0.25, 5.25]},
@@ -211,10 +217,10 @@ def class_bars(series: Sequence[Series], classes: Sequence[str], colors: Sequenc
         for s, iou in reversed(drawn)
     ]
     labels = [f'{escape(name, quote=False)} <span style="color:{swatch[name]}">■</span> ' for name in present]
-    figure = _figure(
+    figure = bare_figure(
         traces,
         70 + len(present) * max(26, 9 * len(drawn) + 8),
-        xaxis={"range": [0, 100], "ticksuffix": " %", "tickvals": [0, 25, 50, 75, 100]},
+        xaxis={"range": [0, 100], **QUARTERS},
         yaxis={"tickvals": list(range(len(present))), "ticktext": labels, "showgrid": False, "ticklen": 0},
         hovermode="closest",
         bargap=0.25,
@@ -253,8 +259,8 @@ def calibration(series: Sequence[Series]) -> list[Chart]:
         )
         for s, bins in drawn
     ]
-    across = {"title": {"text": "Confidence"}, "range": [-2, 102], "ticksuffix": " %", "tickvals": [0, 25, 50, 75, 100]}
-    up = {"range": [-2, 102], "ticksuffix": " %", "tickvals": [0, 25, 50, 75, 100]}
+    across = {"title": {"text": "Confidence"}, "range": [-2, 102], **QUARTERS}
+    up = {"range": [-2, 102], **QUARTERS}
     shares = [
         go.Scatter(
             x=[50 * (b["above"] + b["up_to"]) for b in bins],
@@ -270,13 +276,15 @@ def calibration(series: Sequence[Series]) -> list[Chart]:
     return [
         Chart(
             "Pixels that are right, by confidence",
-            _figure([diagonal, *lines], 320, xaxis=across, yaxis=up, hovermode="closest"),
+            bare_figure([diagonal, *lines], 320, xaxis=across, yaxis=up, hovermode="closest"),
             "Accuracy against confidence; on the dotted diagonal they are equal",
             "On the dotted diagonal the confidence can be taken at its word; below it the model is too sure of itself.",
         ),
         Chart(
             "Share of the pixels, by confidence",
-            _figure(shares, 320, xaxis=across, yaxis={"ticksuffix": " %", "rangemode": "tozero"}, hovermode="closest"),
+            bare_figure(
+                shares, 320, xaxis=across, yaxis={"ticksuffix": " %", "rangemode": "tozero"}, hovermode="closest"
+            ),
             "How many pixels have which confidence",
         ),
     ]
@@ -316,7 +324,7 @@ def latency(series: Sequence[Series]) -> Chart | None:
             )
         )
     low = min(edge for _, h in drawn for c, edge in zip(h["counts"], h["edges_ms"], strict=False) if c)
-    figure = _figure(
+    figure = bare_figure(
         traces,
         300,
         xaxis={"title": {"text": "Milliseconds per frame"}, "range": [0 if low < limit / 2 else 0.9 * low, limit]},

@@ -24,7 +24,7 @@
           font,
           paper_bgcolor: "rgba(0,0,0,0)",
           plot_bgcolor: "rgba(0,0,0,0)",
-          margin: { l: 8, r: 12, t: 16, b: 8 },
+          margin: { l: 8, r: 28, t: 16, b: 8 },
           hoverlabel: { bgcolor: ink("--paper"), bordercolor: ink("--muted"), font, namelength: -1 },
           dragmode: false,
           xaxis: { ...axis, showgrid: false, showline: true },
@@ -51,8 +51,9 @@
     // Heights are meant for type of 14 px.
     const height = Math.round((layout.height * size) / 14);
     plot.style.minHeight = `${height}px`;
-    Plotly.react(plot, data, { ...layout, ...axes, dragmode, height, template }, { responsive: true, displayModeBar: false });
-    plot.dataset.drawn = "";
+    const width = plot.clientWidth;
+    Plotly.react(plot, data, { ...layout, ...axes, dragmode, width, height, template }, { displayModeBar: false });
+    plot.dataset.drawn = `${width} ${size}`;
   }
 
   const drawn = () => plots.filter((plot) => "drawn" in plot.dataset);
@@ -71,11 +72,10 @@
   for (const plot of plots) near.observe(plot);
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn().forEach(draw));
-  let fontSize = theme().size;
+  // Plotly's own resizing waits a while, which paper does not; and the height of a phone's window changes as it scrolls.
   addEventListener("resize", () => {
-    if (theme().size === fontSize) return;
-    fontSize = theme().size;
-    drawn().forEach(draw);
+    const { size } = theme();
+    drawn().filter((plot) => plot.dataset.drawn !== `${plot.clientWidth} ${size}`).forEach(draw);
   });
 
   // Paper is white and narrow, whatever the screen is.

@@ -133,6 +133,8 @@ def page_contents(results: dict[str, Any], moments: Sequence[Moment]) -> dict[st
     several_modes = len({s.mode for s in series}) > 1
     even = [s for s in series if len(s.by_stride()) > 1 or any(s.uneven())]
     settings = results["settings"]
+    columns = {k: title for k, title in METRICS.items() if any(wording.known(row[k]) for row in results["rows"])}
+    compared = [key for key in COMPARED if key in columns]
     return {
         "results": results,
         "headline": headline,
@@ -140,20 +142,18 @@ def page_contents(results: dict[str, Any], moments: Sequence[Moment]) -> dict[st
         "keys": [*(s.key for s in series), charts.TRUTH],
         "name": wording.listing([entry["name"] for entry in results["inputs"]]),
         "verdict": wording.verdict(headline),
-        "labelled": any(entry["labelled_frames"] for entry in results["inputs"]),
+        "judged": wording.known(headline["miou"]),
         "cards": headline_cards(results),
         "memory_charts": charts.memory_bars(series) if several_modes else [],
-        "memory_changes": memory_changes(series),
-        "compared": [METRICS[key] for key in COMPARED],
+        "memory_changes": memory_changes(series, compared),
+        "compared": compared,
         "rate_charts": charts.frame_rate(even, fps.pop() if len(fps) == 1 else None) if even else [],
         "uneven": {
             "jitter": any(r["jitter"] for r in results["rows"]),
             "drop": any(r["drop"] for r in results["rows"]),
         },
         "corruption_charts": charts.corruptions(series),
-        "columns": {
-            key: title for key, title in METRICS.items() if any(wording.known(row[key]) for row in results["rows"])
-        },
+        "columns": columns,
         "class_chart": charts.class_bars(series, settings["classes"], settings["colors"]),
         "timelines": timelines(results, series, moments),
         "moments": [(n, moment, pictures(moment)) for n, moment in enumerate(moments, 1)],
@@ -193,15 +193,12 @@ def headline_cards(results: dict[str, Any]) -> list[Card]:
     return cards
 
 
-def memory_changes(series: Sequence[Series]) -> list[tuple[str, list[Change]]]:
+def memory_changes(series: Sequence[Series], compared: Sequence[str]) -> list[tuple[str, list[Change]]]:
     """What the memory of each model changes in points, against each other mode of the same model."""
     return [
         (
             f"{memory.model} against {wording.MODES[other.mode]}",
-            [
-                Change.between(memory.reference[key], other.reference[key], higher_is_better)
-                for key, higher_is_better in COMPARED.items()
-            ],
+            [Change.between(memory.reference[key], other.reference[key], COMPARED[key]) for key in compared],
         )
         for memory in series
         for other in series

@@ -11,7 +11,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import NDArray
 
-from t2g_ros.evaluation.report.charts import PERCENT_HOVER, TRUTH, Chart
+from t2g_ros.evaluation.report.charts import PERCENT_HOVER, TRUTH, Chart, bare_figure
 from t2g_ros.evaluation.report.series import Key, Series
 from t2g_ros.evaluation.report.wording import known, number
 
@@ -107,17 +107,13 @@ def timeline(
                 hovertemplate="worst moment %{text}",
             )
         )
-    figure = go.Figure(
+    figure = bare_figure(
         traces,
-        {
-            "height": 320,
-            "showlegend": False,
-            "template": None,
-            "hovermode": "x unified",
-            "dragmode": "zoom",
-            "xaxis": {"title": {"text": "Seconds into the drive"}, "ticksuffix": " s", "hoverformat": ".2f"},
-            "yaxis": {"ticksuffix": " %", "rangemode": "tozero"},
-        },
+        320,
+        hovermode="x unified",
+        dragmode="zoom",
+        xaxis={"title": {"text": "Seconds into the drive"}, "ticksuffix": " s", "hoverformat": ".2f"},
+        yaxis={"ticksuffix": " %", "rangemode": "tozero"},
     )
     note = (
         f"Drawn at {drawn:,} of {longest:,} frames: the smallest and the largest value of every {longest // BUCKETS}, "
