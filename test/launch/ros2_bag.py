@@ -93,7 +93,7 @@ def play(args: argparse.Namespace) -> int:
         while not stopped:
             clock.jump(reader.start_time)
             for connection, recorded_ns, data in reader.messages(connections):
-                while clock.now_ns() < recorded_ns and not stopped:
+                while (clock.paused or clock.now_ns() < recorded_ns) and not stopped:
                     time.sleep(0.002)
                 if stopped:
                     break
