@@ -8,11 +8,13 @@ starts once the node is active and the recorder subscribed; all ends when the ba
 
 from pathlib import Path
 
+import yaml
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
     IncludeLaunchDescription,
+    LogInfo,
     OpaqueFunction,
     RegisterEventHandler,
     Shutdown,
@@ -22,16 +24,17 @@ from launch.event_handlers import OnProcessExit
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.ros_adapters import get_ros_node
+from rosbag2_interfaces.srv import Resume
 
 from launch import LaunchDescription
 
 SEGMENT = Path(__file__).resolve().with_name("segment.launch.py")
 OUTPUTS = ("mask", "confidence", "stability", "color", "overlay", "camera_info", "labels")
 CLOCK_HZ = "100"
-DELAY_S = "1.0"
-"""The node needs a moment to find the player; images that are played before are lost."""
 LOOK_EVERY_S = 0.25
-SETTLE_S = 3.0
+SETTLE_S = 1.0
+"""Discovery is not symmetric: what the node knows of the player, the player may learn a little later of the node."""
+LAST_MASK_S = 3.0
 """After the bag's end the node still works on its last image."""
 FINALIZE_S = "30"
 """How long the recorder may take to write what it holds."""
@@ -49,33 +52,39 @@ ARGUMENTS = {
 class NodeWatch:
     """What the node says of itself in /diagnostics, which works by real time and so before there is a /clock."""
 
-    def __init__(self, namespace):
-        self.ros_node = None
-        self.topic = None
-        """Image topic that the node subscribes to, None until it is active."""
+    def __init__(self, context, namespace):
+        self.camera = {}
+        """The camera's values, empty until the node is active."""
         self.error = None
         """Why the node cannot load its model."""
         self._name = f"{namespace}/segment_node".lstrip("/")
-
-    def start(self, context):
-        self.ros_node = get_ros_node(context)
-        self.ros_node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._outputs = [f"/{namespace}/segmentation/{name}".replace("//", "/") for name in OUTPUTS]
+        self._node = get_ros_node(context)
+        self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._resume = self._node.create_client(Resume, "/rosbag2_player/resume")
 
     def _on_diagnostics(self, array):
         for status in array.status:
             name, _, of = status.name.partition(": ")
-            if name != self._name:
-                continue
             values = {pair.key: pair.value for pair in status.values}
-            if of == "model":
+            if name == self._name and of == "model":
                 self.error = status.message if status.level == DiagnosticStatus.ERROR else None
-            elif values["state"] != "inactive":
-                self.topic = values["topic"]
+            elif name == self._name and values["state"] != "inactive":
+                self.camera = values
 
-    def is_recorded(self, topic):
-        """Whether a `ros2 bag record` subscribes to the topic."""
-        subscriptions = self.ros_node.get_subscriptions_info_by_topic(topic)
-        return any(info.node_name == "rosbag2_recorder" for info in subscriptions)
+    def knows_recorder(self):
+        """Whether a `ros2 bag record` subscribes to all outputs, and the node knows all of their subscribers."""
+        found = [self._node.get_subscriptions_info_by_topic(topic) for topic in self._outputs]
+        if not all(any(info.node_name == "rosbag2_recorder" for info in infos) for infos in found):
+            return False
+        return int(self.camera["output_subscribers"]) >= sum(map(len, found[:-1]))
+
+    def knows_player(self):
+        """Whether the node is connected to who plays the images, and playing can be resumed."""
+        return int(self.camera["publishers"]) > 0 and self._resume.service_is_ready()
+
+    def resume_player(self, context):
+        self._resume.call_async(Resume.Request())
 
 
 def when(condition, then):
@@ -90,42 +99,64 @@ def when(condition, then):
     return again
 
 
+def check_paths(context, *args, **kwargs):
+    """Refuse what cannot work before anything runs."""
+    bag, record = (LaunchConfiguration(name).perform(context) for name in ("bag", "record"))
+    if not Path(bag).exists():
+        raise RuntimeError(f"bag {bag}: no such file or folder")
+    if record and Path(record).exists():
+        raise RuntimeError(f"record {record}: exists already; choose another name or remove it")
+
+
+def missing_topic(bag, topic):
+    """Say which images the bag holds where its metadata have no such topic; else None."""
+    file = Path(bag) / "metadata.yaml"
+    if not file.is_file():
+        return None
+    information = yaml.safe_load(file.read_text())["rosbag2_bagfile_information"]
+    kinds = {t["topic_metadata"]["name"]: t["topic_metadata"]["type"] for t in information["topics_with_message_count"]}
+    if topic in kinds:
+        return None
+    images = ", ".join(sorted(name for name, kind in kinds.items() if "Image" in kind)) or "none"
+    return f"bag {bag}: has no topic {topic}; say with image:= which to take; its images: {images}"
+
+
 def replay(context, *args, **kwargs):
     """Node, then recorder, then player; each waits for the one before."""
     value = {name: LaunchConfiguration(name).perform(context) for name in (*ARGUMENTS, "namespace", "camera_info")}
     on = {name for name in ("loop", "start_paused") if value[name].lower() in ("true", "1")}
-    for name, path in (("bag", value["bag"]), ("record", value["record"])):
-        if path and Path(path).exists() != (name == "bag"):
-            raise RuntimeError(f"{name} {path}: {'exists already; remove it' if name == 'record' else 'not found'}")
-    namespace = "/" + value["namespace"].strip("/")
-    outputs = [f"{namespace}/segmentation/{name}".replace("//", "/") for name in OUTPUTS]
-    watch = NodeWatch(namespace.strip("/"))
-    watch.start(context)
+    namespace = value["namespace"].strip("/")
+    watch = NodeWatch(context, namespace)
 
-    def player():
-        info = value["camera_info"]
-        topics = [watch.topic, info if info.startswith("/") else f"{namespace}/{info}", *value["topics"].split()]
-        command = ["ros2", "bag", "play", value["bag"], "--clock", CLOCK_HZ, "--rate", value["rate"]]
-        command += ["--delay", DELAY_S, "--disable-keyboard-controls"]
-        command += [f"--{name.replace('_', '-')}" for name in sorted(on)]
-        # Last, since it takes any number. Only what the node reads: a bag may hold earlier masks of the same name.
-        return [ExecuteProcess(name="player", cmd=[*command, "--topics", *topics], output="screen")]
+    def ready():
+        problem = watch.error or missing_topic(value["bag"], watch.camera["topic"])
+        if problem:
+            return [LogInfo(msg=problem), Shutdown(reason=problem)]
+        return recorder() if value["record"] else player()
 
     def recorder():
-        if not value["record"]:
-            return player()
         # An expression serves every distribution; their ways to list topics differ. Wall time, not --use-sim-time,
         # with which the labels, published before the first tick, would be lost.
-        topics = f"^({outputs[0].rpartition('/')[0]}/.*|/diagnostics)$"
+        topics = f"^({f'/{namespace}/segmentation'.replace('//', '/')}/.*|/diagnostics)$"
         command = ["ros2", "bag", "record", "--storage", "mcap", "--storage-preset-profile", "zstd_fast"]
         command += ["--output", value["record"], "--regex", topics]
         process = ExecuteProcess(name="recorder", cmd=command, output="screen", sigterm_timeout=FINALIZE_S)
-        return [process, when(lambda: all(map(watch.is_recorded, outputs)), player)]
+        return [process, when(watch.knows_recorder, player)]
 
-    def ready():
-        return [Shutdown(reason=watch.error)] if watch.error else recorder()
+    def player():
+        command = ["ros2", "bag", "play", value["bag"], "--clock", CLOCK_HZ, "--rate", value["rate"]]
+        # Paused, or what is played before node and player know each other would be lost.
+        command += ["--start-paused", "--disable-keyboard-controls", *(["--loop"] if "loop" in on else [])]
+        # Only what the node reads: a bag may hold earlier masks under the same names.
+        info = value["camera_info"] if value["camera_info"].startswith("/") else f"/{namespace}/{value['camera_info']}"
+        command += ["--topics", watch.camera["topic"], info.replace("//", "/"), *value["topics"].split()]
+        process = ExecuteProcess(name="player", cmd=command, output="screen")
+        return [process] if "start_paused" in on else [process, when(watch.knows_player, resume)]
 
-    return [when(lambda: watch.topic or watch.error, ready)]
+    def resume():
+        return [TimerAction(period=SETTLE_S, actions=[OpaqueFunction(function=watch.resume_player)])]
+
+    return [when(lambda: watch.camera or watch.error, ready)]
 
 
 def on_exit(event, context):
@@ -134,7 +165,7 @@ def on_exit(event, context):
         return None
     stop = Shutdown(reason=f"{event.process_name} ended with exit code {event.returncode}")
     if event.process_name.startswith("player") and event.returncode == 0:
-        return [TimerAction(period=SETTLE_S, actions=[stop])]
+        return [LogInfo(msg="the bag has ended"), TimerAction(period=LAST_MASK_S, actions=[stop])]
     return [stop]
 
 
@@ -146,6 +177,7 @@ def generate_launch_description():
                 DeclareLaunchArgument(name, default_value=default, description=text)
                 for name, (default, text) in ARGUMENTS.items()
             ),
+            OpaqueFunction(function=check_paths),
             RegisterEventHandler(OnProcessExit(on_exit=on_exit)),
             IncludeLaunchDescription(
                 PythonLaunchDescriptionSource(str(SEGMENT)), launch_arguments={"use_sim_time": "true"}.items()
