@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from t2g_ros.drawing import legend, overlay
 from t2g_ros.labels import LabelSpace
 
+X264 = {"crf": "21", "preset": "superfast"}
+"""Files a third larger than of `veryfast`, in two thirds of the time, which an evaluation pays for every frame."""
 MAX_PANEL_WIDTH = 960
 """Wider frames are shown smaller: the video is to be looked at, the masks are in the bag."""
 
@@ -43,7 +45,7 @@ class OverlayVideo:
         """
         picture = self.picture(rgb, labels, stability)
         if self._stream is None:
-            self._stream = self._container.add_stream("libx264", self._rate, {"crf": "21", "preset": "veryfast"})
+            self._stream = self._container.add_stream("libx264", self._rate, X264)
             self._stream.height, self._stream.width = picture.shape[:2]
             self._stream.pix_fmt = "yuv420p"
         if picture.shape[:2] != (self._stream.height, self._stream.width):

@@ -7,7 +7,16 @@ import cv2
 import numpy as np
 import pytest
 
-from t2g_ros.evaluation.flow import Flow, carry, compensated_flicker, farneback, farneback_both
+from t2g_ros.evaluation.flow import (
+    DIS_WIDTH,
+    METHODS,
+    Flow,
+    carry,
+    compensated_flicker,
+    dis_both,
+    farneback,
+    farneback_both,
+)
 from t2g_ros.evaluation.metrics import flicker
 
 H, W = 120, 160
@@ -32,29 +41,36 @@ def shift(x: float, y: float) -> np.ndarray:
     return np.float32([[1, 0, 60 + x], [0, 1, 50 + y]])
 
 
+TOLERANCE_PX = {"farneback": 0.05, "dis": 0.15}
+EACH_METHOD = pytest.mark.parametrize("method", METHODS)
+
+
+@EACH_METHOD
 @pytest.mark.parametrize("step", [(0, 0), (3, 0), (-2, 5), (1.5, 0.5)])
-def test_the_flow_of_a_shift_is_the_shift(step: tuple[float, float]) -> None:
+def test_the_flow_of_a_shift_is_the_shift(step: tuple[float, float], method: str) -> None:
     texture, _ = world(0)
-    flow = farneback(view(texture, shift(0, 0)), view(texture, shift(*step)))
+    flow, _ = METHODS[method].both(view(texture, shift(0, 0)), view(texture, shift(*step)))
     assert flow.backward.shape == (H, W, 2)
     middle = np.s_[20:-20, 20:-20]
-    np.testing.assert_allclose(flow.backward[middle].mean(axis=(0, 1)), step, atol=0.05)
+    np.testing.assert_allclose(flow.backward[middle].mean(axis=(0, 1)), step, atol=TOLERANCE_PX[method])
     assert flow.followed[middle].mean() > 0.99
 
 
+@EACH_METHOD
 @pytest.mark.parametrize("step", [0.8, 8])
-def test_what_was_outside_is_not_followed(step: float) -> None:
+def test_what_was_outside_is_not_followed(step: float, method: str) -> None:
     texture, _ = world(1)
-    flow = farneback(view(texture, shift(0, 0)), view(texture, shift(step, 0)))
+    flow, _ = METHODS[method].both(view(texture, shift(0, 0)), view(texture, shift(step, 0)))
     assert not flow.followed[:, -int(np.ceil(step)) :].any()
     assert flow.followed[:, :-20].mean() > 0.95
 
 
+@EACH_METHOD
 @pytest.mark.parametrize("motion", [shift(4, 2), np.float32([[0.96, -0.03, 60], [0.03, 0.96, 50]])])
-def test_labels_that_follow_the_scene_do_not_flicker(motion: np.ndarray) -> None:
+def test_labels_that_follow_the_scene_do_not_flicker(motion: np.ndarray, method: str) -> None:
     texture, labels = world(2)
     prev, cur = (view(labels, m, cv2.INTER_NEAREST) for m in (shift(0, 0), motion))
-    flow = farneback(view(texture, shift(0, 0)), view(texture, motion))
+    flow, _ = METHODS[method].both(view(texture, shift(0, 0)), view(texture, motion))
     assert flicker(prev, cur) > 0.02
     assert compensated_flicker(prev, cur, flow) < 0.2 * flicker(prev, cur)
 
@@ -73,6 +89,33 @@ def test_flow_both_ways_is_the_flow_of_either_way() -> None:
     for both, one in zip(farneback_both(prev, cur), (farneback(prev, cur), farneback(cur, prev)), strict=True):
         np.testing.assert_array_equal(both.backward, one.backward)
         np.testing.assert_array_equal(both.followed, one.followed)
+
+
+@EACH_METHOD
+def test_the_second_flow_is_that_of_the_way_back(method: str) -> None:
+    texture, _ = world(4)
+    prev, cur = view(texture, shift(0, 0)), view(texture, shift(3, -2))
+    there, back = METHODS[method].both(prev, cur)
+    np.testing.assert_array_equal(back.backward, METHODS[method].both(cur, prev)[0].backward)
+    np.testing.assert_array_equal(there.backward, METHODS[method].both(cur, prev)[1].backward)
+
+
+def test_dis_on_a_wide_frame_gives_flow_in_the_frame_s_own_pixels() -> None:
+    texture, _ = world(5)
+    prev, cur = (
+        cv2.resize(view(texture, shift(x, 0)), (3 * DIS_WIDTH, DIS_WIDTH), interpolation=cv2.INTER_CUBIC)
+        for x in (0, 2)
+    )
+    flow, _ = dis_both(prev, cur)
+    assert flow.backward.shape == (DIS_WIDTH, 3 * DIS_WIDTH, 2)
+    middle = np.s_[100:-100, 200:-200]
+    np.testing.assert_allclose(np.median(flow.backward[middle], axis=(0, 1)), (2 * 3 * DIS_WIDTH / W, 0), atol=1)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (17, 5)])
+def test_dis_takes_frames_of_any_size(size: tuple[int, int]) -> None:
+    flow, _ = dis_both(np.zeros((*size, 3), np.uint8), np.zeros((*size, 3), np.uint8))
+    assert flow.followed.shape == size
 
 
 def test_only_followed_and_labelled_pixels_count() -> None:
