@@ -6,10 +6,12 @@ does not say which fine one it was.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from t2g_ros.labels.spaces import IGNORE, LabelSpace
+from t2g_ros.labels.spaces import IGNORE, SPACES, LabelSpace, space
 
 # (fine, coarse) -> coarse class -> the fine classes it is made of. A fine class named nowhere is ignored.
 GROUPS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
@@ -109,3 +111,23 @@ def remap_table(src: LabelSpace, dst: LabelSpace) -> NDArray[np.uint8]:
     table = np.full(256, IGNORE, np.uint8)
     table[: len(src)] = np.where(matrix.any(axis=0), matrix.argmax(axis=0), IGNORE)
     return table
+
+
+def common_space(spaces: Iterable[LabelSpace], asked: str | None = None) -> LabelSpace:
+    """Return the finest label space onto which all of these map; of several the one with the most classes.
+
+    Args:
+        spaces: at least one.
+        asked: name of the space to take instead.
+
+    Raises:
+        ValueError: not all of them map onto the one asked for, or there is none.
+    """
+    spaces = list({s.name: s for s in spaces}.values())
+    candidates = [space(asked)] if asked is not None else sorted(SPACES.values(), key=len, reverse=True)
+    for candidate in candidates:
+        if all(s.name == candidate.name or (s.name, candidate.name) in GROUPS for s in spaces):
+            return candidate
+    names = " and ".join(s.name for s in spaces)
+    goal = "no label space is known" if asked is None else f"'{asked}' is not one"
+    raise ValueError(f"{names}: {goal} onto which they map")

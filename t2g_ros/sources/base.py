@@ -70,6 +70,11 @@ class Source(ABC):
     def __init__(self) -> None:
         self._losses = Losses()
 
+    @property
+    def name(self) -> str:
+        """Name of the recording for people: of its file, folder or sequence."""
+        return self.path.stem
+
     def read(self, keep: Callable[[int], bool] = lambda index: True) -> Iterator[SourceFrame]:
         """Return the frames whose index `keep` wants, in order.
 

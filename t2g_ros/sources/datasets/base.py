@@ -91,6 +91,11 @@ class DatasetSource(Source):
         check_label_size(path, labels, size)
         return labels
 
+    @property
+    def name(self) -> str:
+        """See `Source.name`."""
+        return self.sequence
+
     def _files(self) -> Iterable[Path]:
         return [path for item in self._frames for path in (item.image, item.labels) if path is not None]
 
