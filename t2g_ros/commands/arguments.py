@@ -75,18 +75,27 @@ def source_to_argv(args: argparse.Namespace) -> list[str]:
     return argv
 
 
-def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that `runtime_from` reads."""
+def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add the arguments that `runtime_from` reads; with several, `--model` may be repeated and gives a list or None."""
     from t2g_ros.runtimes import PRECISIONS, RUNTIMES
 
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="shipped model or .safetensors file")
+    text = "shipped model or .safetensors file"
+    if several:
+        parser.add_argument("--model", action="append", metavar="M", help=f"{text}; may be repeated")
+    else:
+        parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help=text)
     parser.add_argument("--runtime", default="auto", choices=RUNTIMES, help="inference engine")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="what the engine computes in")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
 
 
-def runtime_from(args: argparse.Namespace) -> Runtime:
+def runtime_from(args: argparse.Namespace, model: str | None = None, *, threads: int = 0) -> Runtime:
     """Load the network into the engine, and tell the user which and why.
+
+    Args:
+        args: of `add_model_arguments`.
+        model: one of several; None takes the only one.
+        threads: CPU threads of the engine; 0 takes one per core.
 
     Raises:
         ModelError, RuntimeUnavailable: it cannot be loaded.
@@ -95,7 +104,9 @@ def runtime_from(args: argparse.Namespace) -> Runtime:
     from t2g_ros.runtimes import load_runtime
 
     try:
-        runtime = load_runtime(args.model, runtime=args.runtime, precision=args.precision, device=args.device)
+        runtime = load_runtime(
+            model or args.model, runtime=args.runtime, precision=args.precision, device=args.device, threads=threads
+        )
     except ValueError as error:  # the one value that argparse cannot check
         raise RuntimeUnavailable(f"--device {args.device}: {error}") from error
     print(

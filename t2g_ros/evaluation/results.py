@@ -1,0 +1,128 @@
+"""From counts to `metrics.json`; `metrics.schema.json` beside this file says what every key means."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from t2g_ros import __version__
+from t2g_ros.evaluation.calibration import Calibration
+from t2g_ros.evaluation.conditions import Condition
+from t2g_ros.evaluation.counts import MEANS, Counts
+from t2g_ros.evaluation.metrics import ConfusionMatrix
+from t2g_ros.evaluation.replay import Run
+from t2g_ros.evaluation.video_metrics import TemporalConsistency
+from t2g_ros.labels import LabelSpace
+
+PERCENTILES = (50, 95, 99)
+HISTOGRAM_BINS = 40
+PACKAGES = ("torch", "openvino", "rosbags")
+
+
+def row(run: Run, condition: Condition, counts: Counts, space: LabelSpace) -> dict[str, Any]:
+    """Return the figures of one model and mode under one condition; shares in percent, None where there is nothing."""
+    confusion, tc, calibration = ConfusionMatrix(len(space)), TemporalConsistency(len(space)), Calibration()
+    confusion.matrix, tc.confusion.matrix, calibration.counts = counts.confusion, counts.tc, counts.calibration
+    iou = confusion.iou()
+    hit = iou[iou > 0]
+    figures = {name: counts.means[name].value for name in MEANS}
+    figures |= {
+        "miou": confusion.miou(),
+        "miou_protocol": float(hit.mean()) if hit.size else float("nan"),
+        "tc": tc.tc(),
+        "ece": calibration.ece(),
+    }
+    return {
+        "model": run.model,
+        "mode": run.mode,
+        "condition": condition.name,
+        "stride": condition.stride,
+        "jitter": condition.jitter,
+        "drop": condition.drop,
+        "corruption": condition.corruption,
+        "severity": condition.severity,
+        "masks": counts.masks,
+        "reference_frames": counts.reference_frames,
+        **{name: percent(value) for name, value in figures.items()},
+        "iou": {name: percent(value) for name, value in zip(space.names, iou, strict=True)},
+        "miou_drop": None,
+        "calibration": [
+            {
+                "above": round(b.above, 4),
+                "up_to": round(b.up_to, 4),
+                "pixels": b.pixels,
+                "confidence": _number(b.confidence),
+                "accuracy": _number(b.accuracy),
+            }
+            for b in calibration.table()
+        ],
+        **_latency(counts.stage_ms),
+        "resets": dict(counts.resets),
+    }
+
+
+def add_drops(rows: list[dict[str, Any]]) -> None:
+    """Fill in how many points of mIoU each row loses against stride 1, uncorrupted, of the same model and mode."""
+    base = {(r["model"], r["mode"]): r["miou"] for r in rows if r["condition"] == "stride 1"}
+    for each in rows:
+        whole = base[each["model"], each["mode"]]
+        if whole is not None and each["miou"] is not None:
+            each["miou_drop"] = round(whole - each["miou"], 3)
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what takes part in the figures, None for what is not installed."""
+    own = {"t2g_ros": __version__, "python": platform.python_version()}
+    return own | {"numpy": np.__version__, "opencv": cv2.__version__} | {name: _version(name) for name in PACKAGES}
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were computed on."""
+    cpu = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
+    except OSError:
+        pass  # not Linux
+    return {"cpu": cpu, "cores": os.cpu_count() or 1, "os": platform.platform(terse=True)}
+
+
+def percent(share: float) -> float | None:
+    """A share of 0..1 in percent, None for nan."""
+    return _number(100 * share, 3)
+
+
+def _number(value: float, digits: int = 4) -> float | None:
+    return round(float(value), digits) if math.isfinite(value) else None
+
+
+def _latency(stage_ms: dict[str, list[float]]) -> dict[str, Any]:
+    times = {stage: np.array(values) for stage, values in stage_ms.items()}
+    if not times:
+        return {"latency_ms": {}, "latency_histogram": {"edges_ms": [], "counts": []}}
+    times["total"] = np.sum(list(times.values()), axis=0)
+    total = times["total"]
+    # The last bin holds all that took longer, so that one slow frame does not squeeze the rest into one bar.
+    top = max(1.5 * float(np.percentile(total, 95)), 0.1)
+    counts, edges = np.histogram(np.minimum(total, top), HISTOGRAM_BINS, (0, top))
+    return {
+        "latency_ms": {
+            stage: {f"p{p}": round(float(np.percentile(values, p)), 3) for p in PERCENTILES}
+            for stage, values in times.items()
+        },
+        "latency_histogram": {"edges_ms": np.round(edges, 3).tolist(), "counts": counts.tolist()},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
