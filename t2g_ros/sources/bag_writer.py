@@ -16,9 +16,11 @@ from rosbags.typesys import Stores, get_typestore
 from t2g_ros.errors import InputError
 from t2g_ros.labels import LabelSpace
 from t2g_ros.sources.bag import COMPRESSED_TYPE, RAW_TYPE
+from t2g_ros.sources.bag_truth import LABELS, MASK
 from t2g_ros.sources.base import SourceFrame
 from t2g_ros.types import NS_PER_S
 
+STORAGES: Final = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 JPEG_QUALITY = 95
 BAG_VERSION: Final = 8
 """The newest metadata format that Humble and Jazzy both read."""
@@ -44,6 +46,7 @@ class CameraBagWriter:
 
     Every frame gives `image_raw` (or `image_raw/compressed`) and `camera_info`, and where it has labels
     `ground_truth/mask` (mono8), all under the same stamp; `ground_truth/labels` says once what the ids mean.
+    `compression` is that of the images, "raw" or "jpeg"; `storage` is a key of `STORAGES`.
     The intrinsics are unknown, so the camera_info's K is zero, which is ROS' sign for an uncalibrated camera.
 
     Raises:
@@ -51,7 +54,14 @@ class CameraBagWriter:
     """
 
     def __init__(
-        self, path: Path, *, camera: str, frame_id: str, compression: str, label_space: LabelSpace | None
+        self,
+        path: Path,
+        *,
+        camera: str,
+        frame_id: str,
+        compression: str,
+        label_space: LabelSpace | None,
+        storage: str = "mcap",
     ) -> None:
         if path.exists():
             raise InputError(f"bag {path}: exists already; choose another name or remove it")
@@ -61,7 +71,7 @@ class CameraBagWriter:
         self._label_space = label_space
         self._store = get_typestore(Stores.ROS2_JAZZY)
         self._types = self._store.types
-        self._writer = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
+        self._writer = Writer(path, version=BAG_VERSION, storage_plugin=STORAGES[storage])
         self._topics: dict[str, Connection] = {}
 
     def write(self, frames: Iterable[SourceFrame]) -> int:
@@ -72,7 +82,7 @@ class CameraBagWriter:
                 stamp_ns = item.frame.stamp_ns + START_NS
                 if count == 0 and self._label_space is not None:
                     text = json.dumps(self._label_space.to_json())
-                    self._put("ground_truth/labels", "std_msgs/msg/String", stamp_ns, LATCHED, data=text)
+                    self._put(LABELS, "std_msgs/msg/String", stamp_ns, LATCHED, data=text)
                 self._write_frame(item, stamp_ns)
                 count += 1
         return count
@@ -104,7 +114,7 @@ class CameraBagWriter:
             roi=self._types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False),
         )
         if item.labels is not None:
-            self._put_image("ground_truth/mask", header, stamp_ns, "mono8", item.labels)
+            self._put_image(MASK, header, stamp_ns, "mono8", item.labels)
 
     def _header(self, stamp_ns: int) -> Any:
         stamp = self._types["builtin_interfaces/msg/Time"](*divmod(stamp_ns, NS_PER_S))

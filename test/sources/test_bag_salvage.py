@@ -1,0 +1,227 @@
+"""Bags that were not finished or are damaged: every readable frame comes, right, and what is lost is told."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import struct
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
+from recordings import ids, make_bag, picture
+from rosbags.rosbag2 import Reader
+
+from t2g_ros.errors import InputError
+from t2g_ros.sources import Source, SourceFrame, open_source
+from t2g_ros.sources.bag_writer import START_NS
+
+FRAMES = 14
+FRAME_NS = 100_000_000
+
+
+def check(frames: list[SourceFrame]) -> list[int]:
+    """Assert that every frame is exactly one that was recorded, and return which."""
+    numbers = [(item.frame.stamp_ns - START_NS) // FRAME_NS for item in frames]
+    assert all(a < b for a, b in pairwise(numbers))
+    for number, item in zip(numbers, frames, strict=True):
+        assert item.frame.stamp_ns == START_NS + number * FRAME_NS
+        np.testing.assert_array_equal(item.frame.rgb, picture(number))
+        if item.labels is not None:
+            np.testing.assert_array_equal(item.labels, ids(number, 10))
+    return numbers
+
+
+def salvaged(bag: Path) -> tuple[list[int], Source]:
+    """Read what there is of a bag; none where it says that nothing of it can be read."""
+    source = open_source(bag=bag, image_topic="/camera/image_raw")
+    return check(list(source)), source
+
+
+def with_chunks(
+    bag: Path, out: Path, *, compression: CompressionType, chunk_bytes: int = 30_000, chunks: bool = True
+) -> Path:
+    """Write the messages of a bag as another library does, with checksums, three frames or so per chunk."""
+    with bag.joinpath(f"{bag.name}.mcap").open("rb") as source, out.open("wb") as target:
+        writer = McapWriter(target, chunk_size=chunk_bytes, compression=compression, use_chunking=chunks)
+        writer.start(profile="ros2", library="test")
+        ids_by_topic: dict[str, int] = {}
+        for schema, channel, message in make_reader(source).iter_messages():
+            assert schema is not None
+            if channel.topic not in ids_by_topic:
+                schema_id = writer.register_schema(schema.name, schema.encoding, schema.data)
+                ids_by_topic[channel.topic] = writer.register_channel(channel.topic, "cdr", schema_id)
+            writer.add_message(
+                ids_by_topic[channel.topic], message.log_time, message.data, message.publish_time, message.sequence
+            )
+        writer.finish()
+    return out
+
+
+def chunk_ends(mcap: Path) -> list[tuple[int, int]]:
+    """Return (end of the chunk in the file, images up to there) for every chunk, by another library."""
+    with mcap.open("rb") as file:
+        reader = make_reader(file)
+        summary = reader.get_summary()
+        assert summary is not None
+        times = [m.log_time for _, c, m in reader.iter_messages() if c.topic == "/camera/image_raw"]
+    chunks = summary.chunk_indexes
+    ends = [(c.chunk_start_offset + c.chunk_length, sum(t <= c.message_end_time for t in times)) for c in chunks]
+    # A frame at the border may have its image in this chunk and its mask, of the same time, in the next.
+    return [(end, max(0, images - 1)) for end, images in ends]
+
+
+@pytest.mark.parametrize("compression", list(CompressionType)[:3])
+def test_a_truncated_mcap_gives_all_frames_before_the_cut(tmp_path: Path, compression: CompressionType) -> None:
+    whole = with_chunks(make_bag(tmp_path / "b", frames=FRAMES), tmp_path / "whole.mcap", compression=compression)
+    data = whole.read_bytes()
+    ends = chunk_ends(whole)
+    assert len(ends) >= 3
+    cut_bag = tmp_path / "cut.mcap"
+    nothing = 0
+    borders = [end + shift for end, _ in ends for shift in (-1, 0, 1, 9)]
+    for cut in sorted({*range(0, len(data), len(data) // 60), *borders, len(data) - 1, len(data) - 9}):
+        cut_bag.write_bytes(data[:cut])
+        expected = max((images for end, images in ends if end <= cut), default=0)
+        try:
+            numbers, source = salvaged(cut_bag)
+        except InputError as error:
+            assert expected == 0
+            assert str(cut_bag) in str(error)
+            nothing += 1
+            continue
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) >= expected
+        assert any("cut.mcap" in loss for loss in source.losses)
+    assert 0 < nothing < 40
+
+
+def test_a_cut_chunk_gives_its_complete_messages(tmp_path: Path) -> None:
+    bag = make_bag(tmp_path / "b", frames=FRAMES)  # one chunk of about 13 kB per frame
+    mcap = bag / "b.mcap"
+    data = mcap.read_bytes()
+    mcap.write_bytes(data[: data.index(picture(8).tobytes()) + 100])
+    numbers, source = salvaged(bag)
+    assert numbers == list(range(8))
+    assert source.count == 8
+    assert "complete messages after it were saved" in source.losses[1]
+
+
+@pytest.mark.parametrize("compression", list(CompressionType)[:3])
+def test_damage_inside_an_mcap_costs_only_its_chunk(tmp_path: Path, compression: CompressionType) -> None:
+    bag = make_bag(tmp_path / "b", frames=FRAMES)
+    whole = with_chunks(bag, tmp_path / "whole.mcap", compression=compression)
+    data = whole.read_bytes()
+    per_chunk = max(b - a for (_, a), (_, b) in pairwise(chunk_ends(whole)))
+    bad = tmp_path / "bad.mcap"
+    for at in range(60, len(data) - 40, len(data) // 80):
+        bad.write_bytes(data[:at] + bytes(b ^ 0x5A for b in data[at : at + 12]) + data[at + 12 :])
+        try:
+            numbers, source = salvaged(bad)
+        except InputError:
+            pytest.fail(f"nothing was read with damage at {at} of {len(data)}")
+        assert len(numbers) >= FRAMES - per_chunk - 1, (at, numbers)
+        if len(numbers) < FRAMES:
+            assert source.losses
+
+
+def test_an_mcap_without_chunks_gives_all_before_the_cut(tmp_path: Path) -> None:
+    bag = make_bag(tmp_path / "b", frames=FRAMES)
+    whole = with_chunks(bag, tmp_path / "whole.mcap", compression=CompressionType.NONE, chunks=False)
+    data = whole.read_bytes()
+    whole.write_bytes(data[: data.index(picture(5).tobytes()) + 100])
+    assert salvaged(whole)[0] == list(range(5))
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_folder_without_metadata_gives_every_frame(tmp_path: Path, storage: str) -> None:
+    bag = make_bag(tmp_path / "b", frames=FRAMES, storage=storage)
+    (bag / "metadata.yaml").unlink()
+    numbers, source = salvaged(bag)
+    assert numbers == list(range(FRAMES))
+    assert len(source) == FRAMES
+    assert source.fps == pytest.approx(FRAMES / (FRAMES - 1) * 10)
+    assert all(item.labels is not None for item in source)
+    (loss,) = source.losses
+    assert "metadata.yaml" in loss
+
+
+@pytest.mark.parametrize(("storage", "suffix"), [("mcap", "mcap"), ("sqlite3", "db3")])
+def test_split_files_are_read_in_the_order_of_their_numbers(tmp_path: Path, storage: str, suffix: str) -> None:
+    bag = make_bag(tmp_path / "b", frames=FRAMES, storage=storage)
+    halves = tmp_path / "halves"
+    halves.mkdir()
+    for name, first, last in (("b_2", 0, 6), ("b_10", 7, FRAMES)):
+        shutil.copy(bag / f"b.{suffix}", halves / f"{name}.{suffix}")
+        if suffix == "db3":
+            with closing(sqlite3.connect(halves / f"{name}.db3")) as database:
+                stamps = (START_NS + first * FRAME_NS, START_NS + last * FRAME_NS)
+                database.execute("DELETE FROM messages WHERE timestamp < ? OR timestamp > ?", stamps)
+                database.commit()
+        else:
+            part = make_part(bag, tmp_path / name, first, last)
+            shutil.copy(part, halves / f"{name}.mcap")
+    numbers, source = salvaged(halves)
+    assert numbers == list(range(FRAMES))
+    assert f"b_2.{suffix}, b_10.{suffix}" in source.losses[0]
+    (halves / f"b_2.{suffix}").write_bytes(b"")
+    numbers, source = salvaged(halves)
+    assert numbers == list(range(7, FRAMES))
+    assert any(loss.startswith(f"b_2.{suffix}") for loss in source.losses)
+
+
+def make_part(bag: Path, out: Path, first: int, last: int) -> Path:
+    """Write the messages of frames `first` to `last` as an MCAP of their own."""
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS2_JAZZY)
+    with Reader(bag) as reader, Writer(out, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        new = {c.id: writer.add_connection(c.topic, c.msgtype, typestore=store) for c in reader.connections}
+        for connection, time_ns, data in reader.messages():
+            if START_NS + first * FRAME_NS <= time_ns <= START_NS + last * FRAME_NS:
+                writer.write(new[connection.id], time_ns, data)
+    return out / f"{out.name}.mcap"
+
+
+def test_a_truncated_sqlite_storage_gives_what_is_before_the_cut(tmp_path: Path) -> None:
+    bag = make_bag(tmp_path / "b", frames=FRAMES, storage="sqlite3")
+    data = (bag / "b.db3").read_bytes()
+    cut_bag = tmp_path / "cut.db3"
+    counts = []
+    for cut in range(0, len(data), len(data) // 60):
+        cut_bag.write_bytes(data[:cut])
+        # All of a frame's pages lie before the cut when its last pixels do and those of a frame after it begin.
+        expected = sum(data.find(picture(n)[-1].tobytes(), data.find(struct.pack("<II", 1, n * FRAME_NS)), cut) >= 0
+                       for n in range(FRAMES))
+        try:
+            numbers, source = salvaged(cut_bag)
+        except InputError:
+            counts.append(0)
+            continue
+        assert source.losses
+        counts.append(len(numbers))
+    assert counts[-1] >= FRAMES - 2
+    assert sum(counts) > len(counts) * FRAMES / 4  # about half of the frames on average
+    del expected
+
+
+def test_damaged_pages_of_a_sqlite_storage_cost_only_what_is_on_them(tmp_path: Path) -> None:
+    bag = make_bag(tmp_path / "b", frames=60, storage="sqlite3")
+    data = (bag / "b.db3").read_bytes()
+    bad = tmp_path / "bad.db3"
+    most = 0
+    for at in range(20 * 4096, len(data) - 4096, len(data) // 25):
+        page = at // 4096 * 4096
+        bad.write_bytes(data[:page] + b"\xff" * 4 + data[page + 4 :])  # a page's header, or a link to the next page
+        numbers, source = salvaged(bad)
+        most = max(most, len(numbers))
+        assert len(numbers) >= 40, (page, source.losses)
+        if len(numbers) < 60:
+            assert source.losses
+    assert most == 59 or most == 60
