@@ -20,7 +20,8 @@ def picture(index: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
     rgb[..., 0] = np.linspace(0, 255, width)
     rgb[..., 1] = np.linspace(0, 255, height)[:, None]
     rgb[..., 2] = 40
-    rgb[:, 4 * index : 4 * index + 4] = (250, 10, 10)
+    at = 4 * index % width
+    rgb[:, at : at + 4] = (250, 10, 10)
     return rgb
 
 

@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from t2g_ros.commands.arguments import add_source_arguments, source_from
+from t2g_ros.commands.arguments import add_source_arguments, source_from, tell_losses
 from t2g_ros.errors import InputError, T2GError
 
 
@@ -22,7 +22,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     """Register the subcommand."""
     parser = subparsers.add_parser(
         "make-bag",
-        help="turn a folder or a video into a rosbag2 camera",
+        help="turn a folder, a video or a data set's sequence into a rosbag2 camera",
         description="Writes a rosbag2 with the images, an uncalibrated camera_info and, where there are labels, "
         "the ground truth (mono8), all under the same stamps.",
     )
@@ -60,5 +60,6 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(error, OSError):
             raise T2GError(f"bag {args.out}: cannot be written ({error})") from error
         raise
+    tell_losses(source)
     print(f"{count} frames in {args.out}")
     return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import struct
+import tracemalloc
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
@@ -41,6 +41,15 @@ def salvaged(bag: Path) -> tuple[list[int], Source]:
     """Read what there is of a bag; none where it says that nothing of it can be read."""
     source = open_source(bag=bag, image_topic="/camera/image_raw")
     return check(list(source)), source
+
+
+def try_to_salvage(bag: Path) -> tuple[list[int], list[str]]:
+    """Return the frames' numbers and the losses; a bag without a readable frame is refused by its name."""
+    try:
+        numbers, source = salvaged(bag)
+    except InputError as error:
+        return [], [str(error)]
+    return numbers, source.losses
 
 
 def with_chunks(
@@ -83,22 +92,17 @@ def test_a_truncated_mcap_gives_all_frames_before_the_cut(tmp_path: Path, compre
     ends = chunk_ends(whole)
     assert len(ends) >= 3
     cut_bag = tmp_path / "cut.mcap"
-    nothing = 0
+    read = 0
     borders = [end + shift for end, _ in ends for shift in (-1, 0, 1, 9)]
     for cut in sorted({*range(0, len(data), len(data) // 60), *borders, len(data) - 1, len(data) - 9}):
         cut_bag.write_bytes(data[:cut])
         expected = max((images for end, images in ends if end <= cut), default=0)
-        try:
-            numbers, source = salvaged(cut_bag)
-        except InputError as error:
-            assert expected == 0
-            assert str(cut_bag) in str(error)
-            nothing += 1
-            continue
+        numbers, losses = try_to_salvage(cut_bag)
         assert numbers == list(range(len(numbers)))
-        assert len(numbers) >= expected
-        assert any("cut.mcap" in loss for loss in source.losses)
-    assert 0 < nothing < 40
+        assert len(numbers) >= expected, losses
+        assert any("cut.mcap" in loss for loss in losses)
+        read += len(numbers)
+    assert read > 20 * FRAMES
 
 
 def test_a_cut_chunk_gives_its_complete_messages(tmp_path: Path) -> None:
@@ -121,10 +125,7 @@ def test_damage_inside_an_mcap_costs_only_its_chunk(tmp_path: Path, compression:
     bad = tmp_path / "bad.mcap"
     for at in range(60, len(data) - 40, len(data) // 80):
         bad.write_bytes(data[:at] + bytes(b ^ 0x5A for b in data[at : at + 12]) + data[at + 12 :])
-        try:
-            numbers, source = salvaged(bad)
-        except InputError:
-            pytest.fail(f"nothing was read with damage at {at} of {len(data)}")
+        numbers, source = salvaged(bad)
         assert len(numbers) >= FRAMES - per_chunk - 1, (at, numbers)
         if len(numbers) < FRAMES:
             assert source.losses
@@ -193,22 +194,43 @@ def test_a_truncated_sqlite_storage_gives_what_is_before_the_cut(tmp_path: Path)
     bag = make_bag(tmp_path / "b", frames=FRAMES, storage="sqlite3")
     data = (bag / "b.db3").read_bytes()
     cut_bag = tmp_path / "cut.db3"
-    counts = []
-    for cut in range(0, len(data), len(data) // 60):
+    per_frame = (48 * 64 * 4 // 4096 + 4) * 4096  # image, mask and what is begun of a page
+    read = 0
+    for cut in [*range(0, len(data), len(data) // 25), len(data) - 1]:
         cut_bag.write_bytes(data[:cut])
-        # All of a frame's pages lie before the cut when its last pixels do and those of a frame after it begin.
-        expected = sum(data.find(picture(n)[-1].tobytes(), data.find(struct.pack("<II", 1, n * FRAME_NS)), cut) >= 0
-                       for n in range(FRAMES))
-        try:
-            numbers, source = salvaged(cut_bag)
-        except InputError:
-            counts.append(0)
-            continue
-        assert source.losses
-        counts.append(len(numbers))
-    assert counts[-1] >= FRAMES - 2
-    assert sum(counts) > len(counts) * FRAMES / 4  # about half of the frames on average
-    del expected
+        expected = max(0, (cut - 20 * 4096) // per_frame)  # after the pages of tables that are made first
+        numbers, losses = try_to_salvage(cut_bag)
+        assert numbers == list(range(len(numbers)))
+        assert len(numbers) >= expected, losses
+        assert any("cut.db3" in loss for loss in losses)
+        read += len(numbers)
+    assert read > 8 * FRAMES
+
+
+def test_a_write_ahead_log_is_read_and_left_alone(tmp_path: Path) -> None:
+    bag = make_bag(tmp_path / "b", frames=FRAMES, storage="sqlite3")
+    live, killed = bag / "b.db3", tmp_path / "killed"
+    killed.mkdir()
+    with closing(sqlite3.connect(live)) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA wal_autocheckpoint = 0")
+        half = START_NS + FRAMES // 2 * FRAME_NS
+        database.execute("CREATE TABLE later AS SELECT * FROM messages WHERE timestamp >= ?", (half,))
+        database.execute("DELETE FROM messages WHERE timestamp >= ?", (half,))
+        database.commit()
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        database.execute("INSERT INTO messages SELECT * FROM later")
+        database.commit()
+        for file in bag.glob("b.db3*"):  # as a recorder that is killed leaves them
+            if not file.name.endswith("-shm"):
+                shutil.copy(file, killed)
+    before = {file.name: file.read_bytes() for file in killed.iterdir()}
+    assert len(before["b.db3-wal"]) > 50_000
+    numbers, _ = salvaged(killed)
+    assert numbers == list(range(FRAMES))
+    assert {name: (killed / name).read_bytes() for name in before} == before
+    (killed / "b.db3-wal").unlink()
+    assert salvaged(killed)[0] == list(range(FRAMES // 2))
 
 
 def test_damaged_pages_of_a_sqlite_storage_cost_only_what_is_on_them(tmp_path: Path) -> None:
@@ -224,4 +246,88 @@ def test_damaged_pages_of_a_sqlite_storage_cost_only_what_is_on_them(tmp_path: P
         assert len(numbers) >= 40, (page, source.losses)
         if len(numbers) < 60:
             assert source.losses
-    assert most == 59 or most == 60
+    assert most >= 59  # the last page of an image's chain has no link to damage
+
+
+def test_images_that_cannot_be_decoded_are_left_out_and_counted(tmp_path: Path) -> None:
+    bag = make_bag(tmp_path / "b", frames=FRAMES, compression="jpeg", storage="sqlite3")
+    topic = "/camera/image_raw/compressed"
+    with closing(sqlite3.connect(bag / "b.db3")) as database:
+        rows = database.execute(
+            "SELECT messages.id, data FROM messages JOIN topics ON topic_id = topics.id WHERE name = ? "
+            "ORDER BY timestamp",
+            (topic,),
+        ).fetchall()
+        damage = {2: lambda b: b[: len(b) // 2], 3: lambda b: b[:7], 5: lambda b: b[:60] + bytes(len(b) - 60)}
+        damage |= {8: lambda b: b[:4] + b"\xff" * (len(b) - 4), 9: lambda b: b""}
+        for index, damaged in damage.items():
+            database.execute("UPDATE messages SET data = ? WHERE id = ?", (damaged(rows[index][1]), rows[index][0]))
+        database.commit()
+    source = open_source(bag=bag)
+    good = [i for i in range(FRAMES) if i not in damage]
+    for _ in range(2):  # told again, not added up
+        frames = list(source)
+        assert [item.index for item in frames] == good
+        assert [item.frame.stamp_ns for item in frames] == [START_NS + i * FRAME_NS for i in good]
+        for item in frames:
+            np.testing.assert_array_equal(item.labels, ids(item.index, 10))
+        loss = next(loss for loss in source.losses if "an image cannot be decoded" in loss)
+        assert loss.startswith(f"{topic}: an image cannot be decoded, 5 times: first message 2 recorded at 1200000000")
+    few = source.read(lambda index: index < 2)
+    assert [item.index for item in few] == [0, 1]
+    assert not any("decoded" in loss for loss in source.losses)
+
+
+def test_a_bag_of_garbage_images_is_refused(tmp_path: Path) -> None:
+    bag = make_bag(tmp_path / "b", frames=3, storage="sqlite3")
+    with closing(sqlite3.connect(bag / "b.db3")) as database:
+        database.execute("UPDATE messages SET data = zeroblob(50)")
+        database.commit()
+    with pytest.raises(InputError, match=r"no image of /camera/image_raw can be decoded; first message 0"):
+        list(open_source(bag=bag, image_topic="/camera/image_raw"))
+
+
+@pytest.mark.parametrize("compression", [CompressionType.ZSTD, CompressionType.NONE])
+def test_damage_found_while_reading_goes_on_behind_it(tmp_path: Path, compression: CompressionType) -> None:
+    """The index at the end is whole, so rosbags opens the file and stops at the chunk."""
+    whole = with_chunks(make_bag(tmp_path / "b", frames=FRAMES), tmp_path / "whole.mcap", compression=compression)
+    data = bytearray(whole.read_bytes())
+    with whole.open("rb") as file:
+        summary = make_reader(file).get_summary()
+    assert summary is not None
+    bad = summary.chunk_indexes[len(summary.chunk_indexes) // 2]
+    middle = bad.chunk_start_offset + bad.chunk_length // 2
+    data[middle : middle + 20] = b"\xaa" * 20
+    whole.write_bytes(data)
+    numbers, source = salvaged(whole)
+    assert 0 in numbers
+    assert FRAMES - 1 in numbers
+    assert FRAMES // 2 <= len(numbers) < FRAMES
+    assert [item.index for item in source] == list(range(len(numbers)))
+    assert any("chunk whose content is damaged" in loss for loss in source.losses)
+
+
+def test_a_missing_topic_of_a_truncated_bag_lists_what_it_holds(tmp_path: Path) -> None:
+    bag = make_bag(tmp_path / "b", frames=FRAMES)
+    mcap = bag / "b.mcap"
+    mcap.write_bytes(mcap.read_bytes()[:-2000])
+    with pytest.raises(InputError, match=r"no topic '/front'.*/camera/ground_truth/mask, /camera/image_raw"):
+        open_source(bag=bag, image_topic="/front")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_long_bag_is_never_in_memory(tmp_path: Path, storage: str, whole: bool) -> None:
+    frames = 800  # 10 MB of messages; a chunk of an MCAP holds 1 MB
+    bag = make_bag(tmp_path / "b", frames=frames, storage=storage)
+    if not whole:
+        (bag / "metadata.yaml").unlink()
+    tracemalloc.start()
+    try:
+        source = open_source(bag=bag, image_topic="/camera/image_raw")
+        assert sum(1 for _ in source) == frames
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 6_000_000
+    assert sum(file.stat().st_size for file in bag.iterdir()) > 9_800_000
