@@ -100,11 +100,9 @@ def test_a_pattern_of_bags_gives_each_recording_once_in_natural_order(tmp_path: 
     shutil.copytree(tmp_path / "runs/run_1", tmp_path / "runs" / "run_20")
     (tmp_path / "runs/run_20/metadata.yaml").unlink()
     (tmp_path / "runs/run_notes.txt").write_text("rainy")
-    expected = ["run_1", "run_2", "run_3.mcap", "run_10", "run_20"]
     pattern = tmp_path / "runs" / "run_*"
-    assert names(opened("--bag", pattern, "--image-topic", "/camera/image_raw")) == [
-        name for name in expected if not name.endswith("_frames")
-    ]
+    found = opened("--bag", pattern, "--image-topic", "/camera/image_raw")
+    assert names(found) == ["run_1", "run_2", "run_3.mcap", "run_10", "run_20"]
     deep = opened("--bag", tmp_path / "runs" / "**", "--image-topic", "/camera/image_raw")
     assert sorted(names(deep)) == ["run_1", "run_1.mcap", "run_10", "run_2", "run_3.mcap"]  # run_20's file by its name
     files = opened("--bag", tmp_path / "runs/*/*.mcap", "--image-topic", "/camera/image_raw")
