@@ -102,19 +102,27 @@ class _TornFile(apsw.VFSFile):
         return header + data[len(header) :]
 
 
+_TORN = _Torn()  # has to live as long as what it opens
+
+
 @contextmanager
 def _opened(path: Path, losses: Losses) -> Iterator[apsw.Connection]:
     log = _log(path)
-    vfs = _Torn()  # has to live as long as what it opens
+    index = path.with_name(f"{path.name}-shm")  # SQLite makes one to read a log, and leaves it there
+    had_index = index.exists()
     try:
-        database = _connect(path, "mode=ro", None) if log else _connect(path, "immutable=1", vfs)
+        database = _connect(path, "mode=ro", None) if log else _connect(path, "immutable=1", _TORN)
     except apsw.Error as error:
         if log is None:
             raise
         losses.add(f"{log.name} cannot be used ({error})", "is the bag in a folder that can be written?")
-        database = _connect(path, "immutable=1", vfs)
-    with closing(database):
-        yield database
+        database = _connect(path, "immutable=1", _TORN)
+    try:
+        with closing(database):
+            yield database
+    finally:
+        if log and not had_index:
+            index.unlink(missing_ok=True)
 
 
 def _connect(path: Path, option: str, vfs: _Torn | None) -> apsw.Connection:

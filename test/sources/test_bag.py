@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from recordings import ids, make_bag, picture
 from rosbags.highlevel import AnyReader
+from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -191,6 +192,30 @@ def test_sqlite_bags_are_read(tmp_path: Path) -> None:
     (item,) = open_source(bag=bag)  # one image topic needs no name
     np.testing.assert_array_equal(item.frame.rgb, picture(1))
     assert item.frame.stamp_ns == 7_000_000_005
+
+
+def test_ros1_bags_are_read_with_ground_truth(tmp_path: Path) -> None:
+    bag = tmp_path / "b.bag"
+    store = get_typestore(Stores.ROS1_NOETIC)
+    types = store.types
+    with Ros1Writer(bag) as writer:
+        for topic in ("/camera/ground_truth/mask", "/camera/image_raw"):
+            connection = writer.add_connection(topic, "sensor_msgs/msg/Image", typestore=store)
+            for second in (1, 2):
+                header = types["std_msgs/msg/Header"](
+                    seq=7, stamp=types["builtin_interfaces/msg/Time"](second, 5), frame_id="c"
+                )
+                pixels = ids(second, 10) if "mask" in topic else picture(second)
+                encoding = "mono8" if "mask" in topic else "rgb8"
+                image = types["sensor_msgs/msg/Image"](
+                    header, 48, 64, encoding, 0, pixels.size // 48, np.ascontiguousarray(pixels).reshape(-1)
+                )
+                data = store.serialize_ros1(image, "sensor_msgs/msg/Image")
+                writer.write(connection, second * 1_000_000_000, data)
+    frames = list(open_source(bag=bag, label_space="camvid11"))
+    assert [item.frame.stamp_ns for item in frames] == [1_000_000_005, 2_000_000_005]
+    np.testing.assert_array_equal(frames[1].frame.rgb, picture(2))
+    np.testing.assert_array_equal(frames[1].labels, ids(2, 10))
 
 
 def test_what_is_no_bag_is_named(tmp_path: Path) -> None:

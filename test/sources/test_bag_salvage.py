@@ -228,7 +228,7 @@ def test_a_write_ahead_log_is_read_and_left_alone(tmp_path: Path) -> None:
     assert len(before["b.db3-wal"]) > 50_000
     numbers, _ = salvaged(killed)
     assert numbers == list(range(FRAMES))
-    assert {name: (killed / name).read_bytes() for name in before} == before
+    assert {file.name: file.read_bytes() for file in killed.iterdir()} == before
     (killed / "b.db3-wal").unlink()
     assert salvaged(killed)[0] == list(range(FRAMES // 2))
 
@@ -247,6 +247,30 @@ def test_damaged_pages_of_a_sqlite_storage_cost_only_what_is_on_them(tmp_path: P
         if len(numbers) < 60:
             assert source.losses
     assert most >= 59  # the last page of an image's chain has no link to damage
+
+
+@pytest.mark.parametrize(("storage", "suffix"), [("mcap", "mcap"), ("sqlite3", "db3")])
+def test_no_damage_raises_anything_but_an_input_error(tmp_path: Path, storage: str, suffix: str) -> None:
+    bag = make_bag(tmp_path / "b", frames=5, storage=storage)
+    data = (bag / f"b.{suffix}").read_bytes()
+    bad = tmp_path / f"bad.{suffix}"
+    rng = np.random.default_rng(0)
+    read = 0
+    for _ in range(80):
+        damaged = bytearray(data)
+        for near in rng.choice([100, 4_000, len(data)], size=3):
+            begin, size = int(rng.integers(near)), int(rng.choice([1, 4, 60]))
+            at = begin if rng.random() < 0.7 else len(data) - begin - size  # the index lies at the end
+            at = max(0, at)
+            damaged[at : at + size] = (
+                rng.choice([0, 255, 5, 6], size=len(damaged[at : at + size])).astype("u1").tobytes()
+            )
+        bad.write_bytes(damaged[: int(rng.integers(len(data)))] if rng.random() < 0.3 else damaged)
+        try:
+            read += len(list(open_source(bag=bad, image_topic="/camera/image_raw")))
+        except InputError:
+            continue
+    assert read > 80
 
 
 def test_images_that_cannot_be_decoded_are_left_out_and_counted(tmp_path: Path) -> None:
