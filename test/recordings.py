@@ -9,6 +9,9 @@ import av
 import cv2
 import numpy as np
 
+from t2g_ros.sources import open_source
+from t2g_ros.sources.bag_writer import CameraBagWriter
+
 
 def picture(index: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
     """Return a (H, W, 3) uint8 RGB ramp with a bar at the frame's own place."""
@@ -17,7 +20,8 @@ def picture(index: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
     rgb[..., 0] = np.linspace(0, 255, width)
     rgb[..., 1] = np.linspace(0, 255, height)[:, None]
     rgb[..., 2] = 40
-    rgb[:, 4 * index : 4 * index + 4] = (250, 10, 10)
+    at = 4 * index % width
+    rgb[:, at : at + 4] = (250, 10, 10)
     return rgb
 
 
@@ -52,4 +56,22 @@ def make_video(path: Path, stamps_ms: list[int]) -> Path:
             frame.pts, frame.time_base = stamp_ms, Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def make_bag(
+    path: Path, *, frames: int = 4, compression: str = "raw", storage: str = "mcap", camera: str = "/camera"
+) -> Path:
+    """Write `picture(i)` with `ids(i, 10)` of camvid11, 0.1 s apart, as `t2g make-bag` does."""
+    folder = make_folder(path.with_name(f"{path.name}_frames"), [str(i) for i in range(frames)], highest_id=10)
+    source = open_source(frames=folder, fps=10)
+    writer = CameraBagWriter(
+        path,
+        camera=camera,
+        frame_id="cam",
+        compression=compression,
+        label_space=source.label_space,
+        storage=storage,
+    )
+    assert writer.write(source) == frames
     return path

@@ -5,13 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from t2g_ros.errors import InputError
 
 if TYPE_CHECKING:
     from t2g_ros.runtimes import Runtime
     from t2g_ros.sources import Source
 
 DEFAULT_MODEL = "t2g_tiny"
+SOURCE_KINDS = ("frames", "video", "bag", "dataset")
+DATASET_KINDS = ("cityscapes", "kitti360", "apolloscape", "camvid11", "camvid32")
+"""The keys of `t2g_ros.sources.datasets.DATASETS`, here for the help, which must not import the readers."""
+_OPTIONS = ("image_topic", "truth_topic", "fps", "label_space")
 
 
 def positive_float(text: str) -> float:
@@ -31,48 +37,121 @@ def positive_int(text: str) -> int:
 
 
 def add_source_arguments(
-    parser: argparse.ArgumentParser, *, video: bool = True, bag: bool = True, required: bool = True
+    parser: argparse.ArgumentParser,
+    *,
+    video: bool = True,
+    bag: bool = True,
+    required: bool = True,
+    several: bool = False,
 ) -> None:
-    """Add the arguments that `source_from` reads; the help leaves out kinds that a command does not take."""
+    """Add the arguments that `source_from` reads, or with `several` those that `sources_from` reads.
+
+    The help leaves out kinds that a command does not take.
+    """
     kinds = parser.add_mutually_exclusive_group(required=required)
-    kinds.add_argument("--frames", type=Path, metavar="DIR", help="images, or a folder with images/ and labels/")
+    many: dict[str, Any] = {"nargs": "+"} if several else {}
+    also = "; several, or patterns in quotes" if several else ""
+    kinds.add_argument(
+        "--frames", type=Path, metavar="DIR", help=f"images, or a folder with images/ and labels/{also}", **many
+    )
     if video:
-        kinds.add_argument("--video", type=Path, metavar="FILE", help="video file")
+        kinds.add_argument("--video", type=Path, metavar="FILE", help=f"video file{also}", **many)
     if bag:
-        kinds.add_argument("--bag", type=Path, metavar="BAG", help="rosbag2 folder, .mcap, .db3 or ROS 1 .bag")
+        kinds.add_argument(
+            "--bag", type=Path, metavar="BAG", help=f"rosbag2 folder, .mcap, .db3 or ROS 1 .bag{also}", **many
+        )
         parser.add_argument("--image-topic", metavar="T", help="the bag's image topic, raw or compressed")
+        parser.add_argument(
+            "--truth-topic", metavar="T", help="the bag's masks, if not ground_truth/mask by the images"
+        )
+    kinds.add_argument(
+        "--dataset", nargs=2, metavar=("KIND", "ROOT"), help=f"official layout of {', '.join(DATASET_KINDS)}"
+    )
+    which = "one sequence of the data set" + (" instead of all" if several else "")
+    parser.add_argument("--sequence", metavar="NAME", help=which)
     parser.add_argument("--fps", type=positive_float, metavar="F", help="frames per second, instead of the recorded")
-    parser.add_argument("--label-space", metavar="NAME", help="what the ids in labels/ mean, such as camvid11")
+    parser.add_argument("--label-space", metavar="NAME", help="what the label ids mean, such as camvid11")
 
 
 def source_from(args: argparse.Namespace) -> Source:
-    """Open the source that the arguments name, and tell the user what had to be assumed.
+    """Open the one source that the arguments name, and tell the user what had to be assumed.
 
     Raises:
-        InputError: it cannot be read as what it claims to be.
+        InputError: it cannot be read as what it claims to be, or a data set has several sequences to choose from.
     """
     from t2g_ros.sources import open_source
 
-    source = open_source(
-        frames=args.frames,
-        video=getattr(args, "video", None),
-        bag=getattr(args, "bag", None),
-        image_topic=getattr(args, "image_topic", None),
-        fps=args.fps,
-        label_space=args.label_space,
-    )
-    for assumption in source.assumptions:
-        print(f"t2g: {assumption}", file=sys.stderr)
+    kind, path = _kind_and_value(args)
+    if kind == "dataset":
+        from t2g_ros.sources.datasets import open_sequence
+
+        source = open_sequence(path[0], Path(path[1]), args.sequence)
+    else:
+        source = open_source(**(_options(args) | {kind: path}))
+    _tell_assumptions(source)
     return source
+
+
+def sources_from(args: argparse.Namespace) -> list[Source]:
+    """Open all sources that the arguments name, in natural order of a pattern's matches, each recording once.
+
+    Raises:
+        InputError: one cannot be read as what it claims to be, or a pattern matches nothing.
+    """
+    from t2g_ros.sources import open_source, patterns
+
+    kind, paths = _kind_and_value(args)
+    if kind == "dataset":
+        from t2g_ros.sources.datasets import open_dataset
+
+        sources = open_dataset(paths[0], Path(paths[1]), args.sequence)
+    else:
+        expand = {"frames": patterns.expand_folders, "video": patterns.expand_files, "bag": patterns.expand_bags}[kind]
+        sources = [open_source(**(_options(args) | {kind: path})) for path in expand(paths)]
+    for source in sources:
+        _tell_assumptions(source)
+    return sources
+
+
+def tell_losses(source: Source) -> None:
+    """Tell the user what could not be read."""
+    for loss in source.losses:
+        print(f"t2g: lost: {loss}", file=sys.stderr)
 
 
 def source_to_argv(args: argparse.Namespace) -> list[str]:
     """Return the arguments by which another process opens the same source."""
     argv: list[str] = []
-    for key in ("frames", "video", "bag", "image_topic", "fps", "label_space"):
+    for key in ("frames", "video", "bag", "dataset", "sequence", *_OPTIONS):
         if (value := getattr(args, key)) is not None:
-            argv += [f"--{key.replace('_', '-')}", str(value)]
+            argv += [f"--{key.replace('_', '-')}", *map(str, value if isinstance(value, list) else [value])]
     return argv
+
+
+def _kind_and_value(args: argparse.Namespace) -> tuple[str, Any]:
+    """Return which kind of source was chosen and its path or paths; of a data set the kind and root.
+
+    Raises:
+        InputError: none was chosen, or an option does not belong to it.
+    """
+    given = {kind: getattr(args, kind, None) for kind in SOURCE_KINDS}
+    chosen = [kind for kind, value in given.items() if value is not None]
+    if len(chosen) != 1:
+        raise InputError(f"expected exactly one of {', '.join(f'--{kind}' for kind in SOURCE_KINDS)}")
+    if chosen[0] != "dataset" and args.sequence is not None:
+        raise InputError(f"--sequence {args.sequence}: was given, but no --dataset")
+    if chosen[0] == "dataset" and (needless := [key for key, value in _options(args).items() if value is not None]):
+        raise InputError(f"--{needless[0].replace('_', '-')}: does not go with --dataset, whose layout says it")
+    return chosen[0], given[chosen[0]]
+
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    return {key: getattr(args, key, None) for key in _OPTIONS}
+
+
+def _tell_assumptions(source: Source) -> None:
+    for assumption in source.assumptions:
+        print(f"t2g: {assumption}", file=sys.stderr)
 
 
 def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = False) -> None:

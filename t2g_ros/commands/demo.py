@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
     from t2g_ros.demo.recorder import Recorder
 
-    if not any((args.frames, args.video, args.bag)):
+    if not any((args.frames, args.video, args.bag, args.dataset)):
         args.frames = share_dir() / "test" / "data" / "drive"
     source = source_from(args)  # so that a wrong one is refused before anything starts
     out: Path = args.out

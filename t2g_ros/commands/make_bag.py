@@ -7,7 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
-from t2g_ros.commands.arguments import add_source_arguments, source_from
+from t2g_ros.commands.arguments import add_source_arguments, source_from, tell_losses
 from t2g_ros.errors import InputError, T2GError
 
 
@@ -22,8 +22,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     """Register the subcommand."""
     parser = subparsers.add_parser(
         "make-bag",
-        help="turn a folder or a video into a rosbag2 camera",
-        description="Writes an MCAP bag with the images, an uncalibrated camera_info and, where there are labels, "
+        help="turn a folder, a video or a data set's sequence into a rosbag2 camera",
+        description="Writes a rosbag2 with the images, an uncalibrated camera_info and, where there are labels, "
         "the ground truth (mono8), all under the same stamps.",
     )
     add_source_arguments(parser, bag=False)
@@ -31,6 +31,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser.add_argument("--camera", type=camera_namespace, default="/camera", metavar="NS", help="topics' namespace")
     parser.add_argument("--frame-id", default="camera", metavar="ID", help="frame_id of every message")
     parser.add_argument("--compression", default="raw", choices=("raw", "jpeg"), help="how the images are stored")
+    parser.add_argument("--storage", default="mcap", choices=("mcap", "sqlite3"), help="the bag's file format")
     return parser
 
 
@@ -47,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         frame_id=args.frame_id,
         compression=args.compression,
         label_space=source.label_space,
+        storage=args.storage,
     )
     try:
         args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -58,5 +60,6 @@ def run(args: argparse.Namespace) -> int:
         if isinstance(error, OSError):
             raise T2GError(f"bag {args.out}: cannot be written ({error})") from error
         raise
+    tell_losses(source)
     print(f"{count} frames in {args.out}")
     return 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from t2g_ros.commands.arguments import (
     positive_int,
     runtime_from,
     source_from,
+    tell_losses,
 )
 from t2g_ros.errors import InputError, T2GError
 
@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
         (args.out / "run.json").write_text(json.dumps(record, indent=2) + "\n")
     except OSError as error:
         raise T2GError(f"output {args.out}: cannot be written ({error})") from error
+    tell_losses(source)
     print(f"{record['frames']} masks in {args.out}")
     return 0
 
@@ -74,7 +75,8 @@ def write_masks(source: Source, runtime: Runtime, out: Path, *, every: int = 1) 
     segmenter = StreamSegmenter(runtime)
     stages: list[dict[str, float]] = []
     total = None if source.count is None else -(-source.count // every)
-    for item in tqdm(islice(source, 0, None, every), total=total, desc="predict", unit="frame", disable=None):
+    wanted = source.read(lambda index: index % every == 0)
+    for item in tqdm(wanted, total=total, desc="predict", unit="frame", disable=None):
         try:
             segmentation = segmenter.step(item.frame)
         except InputError as error:

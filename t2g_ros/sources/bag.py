@@ -160,6 +160,7 @@ class BagSource(Source):
         held = self._bag.topics.get(topic)
         if held is None or held.msgtype != "std_msgs/msg/String" or not held.count:
             return None, f"the bag has no {topic}"
+        problem = f"{topic} cannot be read"
         for message in self._bag.messages({topic}, Losses()):
             try:
                 return read_space(self._bag.deserialize(message).data), ""

@@ -18,7 +18,7 @@ from t2g_ros.sources.bag_message import BagMessage
 from t2g_ros.sources.base import Losses
 from t2g_ros.sources.natural import natural_key
 from t2g_ros.sources.salvage_mcap import salvage_mcap
-from t2g_ros.sources.salvage_sqlite import salvage_sqlite
+from t2g_ros.sources.salvage_sqlite import salvage_sqlite, why_unfinished
 from t2g_ros.types import NS_PER_S
 
 SALVAGED = {".mcap": salvage_mcap, ".db3": salvage_sqlite}
@@ -55,7 +55,7 @@ class BagReader:
         self._store = get_typestore(Stores.ROS1_NOETIC if self._is_ros1 else Stores.ROS2_JAZZY)
         self.topics: dict[str, Topic] = {}
         self.span_ns = 0
-        self._damage: str | None = self._pending_log()
+        self._damage: str | None = self._unfinished()
         if self._damage is None:
             try:
                 self._list_whole()
@@ -107,13 +107,12 @@ class BagReader:
             return None
         return seconds * NS_PER_S + nanoseconds
 
-    def _pending_log(self) -> str | None:
-        """Say which write-ahead log was never merged: rosbags would leave out what it holds."""
-        for file in self._storage_files():
-            log = file.with_name(f"{file.name}-wal")
-            if file.suffix == ".db3" and log.is_file() and log.stat().st_size:
-                return f"{log.name} was never merged into {file.name}"
-        return None
+    def _unfinished(self) -> str | None:
+        """Say why rosbags would refuse the bag, or leave out or make up a part of it without an error."""
+        if self.path.is_dir() and not (self.path / "metadata.yaml").is_file():
+            return "it has no metadata.yaml"
+        databases = [file for file in self._storage_files() if file.suffix == ".db3"]
+        return next((reason for file in databases if (reason := why_unfinished(file))), None)
 
     def _reader(self) -> AnyReader:
         return AnyReader([self.path], default_typestore=self._store)

@@ -10,6 +10,7 @@ import numpy as np
 
 from t2g_ros.labels import LabelSpace
 from t2g_ros.sources.bag import COMPRESSED_TYPE
+from t2g_ros.sources.bag_truth import LABELS, MASK
 from t2g_ros.sources.base import SourceFrame
 from t2g_ros.sources.ros_bag import RosBagWriter, StampShift
 
@@ -21,7 +22,8 @@ class CameraBagWriter:
 
     Every frame gives `image_raw` (or `image_raw/compressed`) and `camera_info`, and where it has labels
     `ground_truth/mask` (mono8), all under the frame's stamp (one that starts at 0 is shifted by `StampShift`);
-    `ground_truth/labels` says once what the ids mean.
+    `ground_truth/labels` says once what the ids mean. `compression` is that of the images, "raw" or "jpeg"; `storage`
+    is a key of `ros_bag.STORAGES`.
     The intrinsics are unknown, so the camera_info's K is zero, which is ROS' sign for an uncalibrated camera.
 
     Raises:
@@ -29,9 +31,16 @@ class CameraBagWriter:
     """
 
     def __init__(
-        self, path: Path, *, camera: str, frame_id: str, compression: str, label_space: LabelSpace | None
+        self,
+        path: Path,
+        *,
+        camera: str,
+        frame_id: str,
+        compression: str,
+        label_space: LabelSpace | None,
+        storage: str = "mcap",
     ) -> None:
-        self._bag = RosBagWriter(path, camera)
+        self._bag = RosBagWriter(path, camera, storage=storage)
         self._frame_id = frame_id
         self._compression = compression
         self._label_space = label_space
@@ -44,7 +53,7 @@ class CameraBagWriter:
             for item in frames:
                 stamp_ns = shift(item.frame.stamp_ns)
                 if count == 0 and self._label_space is not None:
-                    self._bag.put_labels("ground_truth/labels", stamp_ns, self._label_space)
+                    self._bag.put_labels(LABELS, stamp_ns, self._label_space)
                 self._write_frame(item, stamp_ns)
                 count += 1
         return count
@@ -76,4 +85,4 @@ class CameraBagWriter:
             roi=bag.message("sensor_msgs/msg/RegionOfInterest", 0, 0, 0, 0, False),
         )
         if item.labels is not None:
-            bag.put_image("ground_truth/mask", stamp_ns, self._frame_id, item.labels)
+            bag.put_image(MASK, stamp_ns, self._frame_id, item.labels)

@@ -19,6 +19,7 @@ from t2g_ros.types import NS_PER_S
 
 BAG_VERSION: Final = 8
 """The newest metadata format that Humble and Jazzy both read."""
+STORAGES: Final = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 START_NS = NS_PER_S
 """Where a recording that starts at 0 starts in a bag, since a stamp of 0 means "not set" in ROS."""
 
@@ -53,11 +54,12 @@ class StampShift:
 
 
 class RosBagWriter:
-    """Writes messages to an MCAP bag whose topics lie in one namespace.
+    """Writes messages to a bag whose topics lie in one namespace.
 
     Args:
         path: folder to make.
         namespace: absolute, such as `/camera`.
+        storage: a key of `STORAGES`.
         compress: compress the file with zstd, which makes masks a hundredth of their size.
 
     Use as a context manager; the bag is complete when it is left. Every message is recorded at its own stamp.
@@ -66,12 +68,12 @@ class RosBagWriter:
         InputError: the bag exists already.
     """
 
-    def __init__(self, path: Path, namespace: str, *, compress: bool = False) -> None:
+    def __init__(self, path: Path, namespace: str, *, storage: str = "mcap", compress: bool = False) -> None:
         if path.exists():
             raise InputError(f"bag {path}: exists already; choose another name or remove it")
         self._namespace = namespace.rstrip("/")
         self._store = get_typestore(Stores.ROS2_JAZZY)
-        self._writer = Writer(path, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
+        self._writer = Writer(path, version=BAG_VERSION, storage_plugin=STORAGES[storage])
         if compress:
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._topics: dict[str, Connection] = {}

@@ -6,32 +6,42 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from recordings import ids, make_folder, picture
+from recordings import ids, make_bag, picture
 from rosbags.highlevel import AnyReader
+from rosbags.rosbag1 import Writer as Ros1Writer
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from t2g_ros.errors import InputError
-from t2g_ros.labels import CAMVID11
+from t2g_ros.labels import CAMVID11, CITYSCAPES19
 from t2g_ros.sources import open_source
-from t2g_ros.sources.bag_writer import CameraBagWriter
 from t2g_ros.sources.ros_bag import START_NS
-
-
-def make_bag(path: Path, *, compression: str = "raw", frames: int = 4) -> Path:
-    folder = make_folder(path.with_name(f"{path.name}_frames"), [str(i) for i in range(frames)], highest_id=10)
-    source = open_source(frames=folder, fps=10)
-    writer = CameraBagWriter(
-        path, camera="/camera", frame_id="cam", compression=compression, label_space=source.label_space
-    )
-    assert writer.write(source) == frames
-    return path
 
 
 def messages(bag: Path, topic: str) -> list[tuple[int, object]]:
     with AnyReader([bag]) as reader:
         found = [c for c in reader.connections if c.topic == topic]
         return [(t, reader.deserialize(data, c.msgtype)) for c, t, data in reader.messages(found)]
+
+
+def write_events(path: Path, events: list[tuple[int, str, int]], *, highest_id: int = 10) -> Path:
+    """Write (recorded second + 100, topic under /camera, number of the picture or mask, which is its stamp too)."""
+    store = get_typestore(Stores.ROS2_HUMBLE)
+    image_type = "sensor_msgs/msg/Image"
+    with Writer(path, version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        topics = {topic for _, topic, _ in events}
+        connections = {t: writer.add_connection(f"/camera/{t}", image_type, typestore=store) for t in topics}
+        for second, topic, number in events:
+            header = store.types["std_msgs/msg/Header"](store.types["builtin_interfaces/msg/Time"](number, 0), "cam")
+            colors = "image" in topic
+            pixels = picture(number) if colors else ids(number, highest_id)
+            step = pixels.size // 48
+            image = store.types[image_type](
+                header, 48, 64, "rgb8" if colors else "mono8", 0, step, np.ascontiguousarray(pixels).reshape(-1)
+            )
+            data = store.serialize_cdr(image, image_type)
+            writer.write(connections[topic], (second + 100) * 1_000_000_000, data)
+    return path
 
 
 def test_a_raw_bag_gives_back_frames_and_stamps(tmp_path: Path) -> None:
@@ -70,14 +80,104 @@ def test_every_message_of_a_frame_has_its_stamp(tmp_path: Path) -> None:
     assert json.loads(labels.data) == CAMVID11.to_json()
 
 
+def test_frames_have_the_ground_truth_of_their_stamp(tmp_path: Path) -> None:
+    source = open_source(bag=make_bag(tmp_path / "b", frames=12))  # the only camera needs no name
+    assert source.label_space is not None
+    assert source.label_space.names == CAMVID11.names
+    assert source.assumptions == ()
+    frames = list(source)
+    assert len(frames) == 12
+    for index, item in enumerate(frames):
+        np.testing.assert_array_equal(item.labels, ids(index, 10))
+    assert source.losses == []
+
+
+@pytest.mark.parametrize("shift", [-5, 5])
+def test_ground_truth_is_found_before_and_after_its_image(tmp_path: Path, shift: int) -> None:
+    """A bag whose masks are recorded `shift` frames away from their images, those of odd frames not at all."""
+    events = [(index, "image_raw", index) for index in range(20)]
+    events += [(index + shift, "ground_truth/mask", index) for index in range(0, 20, 2)]
+    source = open_source(bag=write_events(tmp_path / "b", sorted(events)), label_space="camvid11")
+    frames = list(source)
+    assert [item.index for item in frames] == list(range(20))
+    for index, item in enumerate(frames):
+        np.testing.assert_array_equal(item.frame.rgb, picture(index))
+        if index % 2:
+            assert item.labels is None
+        else:
+            np.testing.assert_array_equal(item.labels, ids(index, 10))
+    assert source.losses == []
+    few = list(source.read(lambda index: index in (3, 4, 19)))
+    assert [(item.index, item.labels is None) for item in few] == [(3, True), (4, False), (19, True)]
+    assert source.losses == []
+
+
+def test_a_mask_without_an_image_is_told(tmp_path: Path) -> None:
+    events = [(index, "image_raw", index) for index in range(3)] + [(9, "ground_truth/mask", 8)]
+    source = open_source(bag=write_events(tmp_path / "b", events), label_space="camvid11")
+    assert [item.labels for item in source] == [None] * 3
+    assert source.losses == ["/camera/ground_truth/mask: a mask has no image of its stamp: 8000000000 ns"]
+
+
+def test_the_label_space_is_the_bags_own_else_the_one_given_else_told(tmp_path: Path) -> None:
+    says = make_bag(tmp_path / "says")
+    assert open_source(bag=says, label_space="camvid11").label_space is not None
+    with pytest.raises(InputError, match=r"ids mean camvid11, but label space 'cityscapes19' was given"):
+        open_source(bag=says, label_space="cityscapes19")
+    silent = write_events(tmp_path / "silent", [(0, "image_raw", 1), (0, "ground_truth/mask", 1)])
+    given = open_source(bag=silent, label_space="cityscapes19")
+    assert given.label_space is CITYSCAPES19
+    assert next(iter(given)).labels is not None
+    left_out = open_source(bag=silent)
+    assert left_out.label_space is None
+    assert next(iter(left_out)).labels is None
+    assert "no /camera/ground_truth/labels; --label-space" in left_out.assumptions[0]
+    with pytest.raises(InputError, match="unknown label space 'mars'"):
+        open_source(bag=silent, label_space="mars")
+    bare = write_events(tmp_path / "bare", [(0, "image_raw", 1)])
+    with pytest.raises(InputError, match=r"no ground truth on /camera/ground_truth/mask; --truth-topic"):
+        open_source(bag=bare, label_space="camvid11")
+
+
+def test_ground_truth_of_another_name_is_asked_for(tmp_path: Path) -> None:
+    bag = write_events(tmp_path / "b", [(0, "image_raw", 2), (0, "annotation/ids", 2)])
+    source = open_source(
+        bag=bag, image_topic="/camera/image_raw", truth_topic="/camera/annotation/ids", label_space="camvid11"
+    )
+    np.testing.assert_array_equal(next(iter(source)).labels, ids(2, 10))
+    with pytest.raises(InputError, match=r"no topic '/truth'.*/camera/annotation/ids, /camera/image_raw"):
+        open_source(bag=bag, image_topic="/camera/image_raw", truth_topic="/truth")
+    with pytest.raises(InputError, match="topic '/truth' was given, but no bag"):
+        open_source(frames=tmp_path, truth_topic="/truth")
+
+
+def test_masks_of_another_space_are_refused(tmp_path: Path) -> None:
+    bag = write_events(tmp_path / "b", [(0, "image_raw", 1), (0, "ground_truth/mask", 1)], highest_id=18)
+    with pytest.raises(InputError, match=r"no mask of .*id 18 is not in camvid11.*--label-space"):
+        list(open_source(bag=bag, label_space="camvid11"))
+
+
+def test_frames_nobody_wants_are_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = open_source(bag=make_bag(tmp_path / "b", frames=9, compression="jpeg"))
+    decoded = []
+    real = cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda *args: decoded.append(1) or real(*args))
+    frames = list(source.read(lambda index: index % 4 == 0))
+    assert [item.index for item in frames] == [0, 4, 8]
+    assert [item.frame.stamp_ns for item in frames] == [START_NS + i * 100_000_000 for i in (0, 4, 8)]
+    assert len(decoded) == 3
+    np.testing.assert_array_equal(frames[1].labels, ids(4, 10))
+
+
 def test_a_missing_topic_lists_the_image_topics(tmp_path: Path) -> None:
     bag = make_bag(tmp_path / "b")
     with pytest.raises(InputError, match=r"no topic '/front'.*/camera/ground_truth/mask, /camera/image_raw"):
         open_source(bag=bag, image_topic="/front")
-    with pytest.raises(InputError, match=r"--image-topic.*/camera/image_raw"):
-        open_source(bag=bag)
     with pytest.raises(InputError, match="holds sensor_msgs/msg/CameraInfo"):
         open_source(bag=bag, image_topic="/camera/camera_info")
+    two = write_events(tmp_path / "two", [(0, "image_raw", 0), (0, "right/image_raw", 0)])
+    with pytest.raises(InputError, match=r"--image-topic.*/camera/image_raw, /camera/right/image_raw"):
+        open_source(bag=two)
 
 
 def test_sqlite_bags_are_read(tmp_path: Path) -> None:
@@ -94,12 +194,28 @@ def test_sqlite_bags_are_read(tmp_path: Path) -> None:
     assert item.frame.stamp_ns == 7_000_000_005
 
 
-def test_a_truncated_bag_is_named(tmp_path: Path) -> None:
-    bag = make_bag(tmp_path / "b")
-    mcap = bag / "b.mcap"
-    mcap.write_bytes(mcap.read_bytes()[:-2000])
-    with pytest.raises(InputError, match=f"bag {bag}: cannot be read"):
-        list(open_source(bag=bag, image_topic="/camera/image_raw"))
+def test_ros1_bags_are_read_with_ground_truth(tmp_path: Path) -> None:
+    bag = tmp_path / "b.bag"
+    store = get_typestore(Stores.ROS1_NOETIC)
+    types = store.types
+    with Ros1Writer(bag) as writer:
+        for topic in ("/camera/ground_truth/mask", "/camera/image_raw"):
+            connection = writer.add_connection(topic, "sensor_msgs/msg/Image", typestore=store)
+            for second in (1, 2):
+                header = types["std_msgs/msg/Header"](
+                    seq=7, stamp=types["builtin_interfaces/msg/Time"](second, 5), frame_id="c"
+                )
+                pixels = ids(second, 10) if "mask" in topic else picture(second)
+                encoding = "mono8" if "mask" in topic else "rgb8"
+                image = types["sensor_msgs/msg/Image"](
+                    header, 48, 64, encoding, 0, pixels.size // 48, np.ascontiguousarray(pixels).reshape(-1)
+                )
+                data = store.serialize_ros1(image, "sensor_msgs/msg/Image")
+                writer.write(connection, second * 1_000_000_000, data)
+    frames = list(open_source(bag=bag, label_space="camvid11"))
+    assert [item.frame.stamp_ns for item in frames] == [1_000_000_005, 2_000_000_005]
+    np.testing.assert_array_equal(frames[1].frame.rgb, picture(2))
+    np.testing.assert_array_equal(frames[1].labels, ids(2, 10))
 
 
 def test_what_is_no_bag_is_named(tmp_path: Path) -> None:

@@ -362,3 +362,17 @@ def test_the_hash_follows_images_and_labels_of_the_sequence_alone(tmp_path: Path
     changed = open_dataset(kind, elsewhere)
     assert changed[0].content_hash() != first
     assert changed[1].content_hash() == second
+
+
+def test_frames_nobody_wants_are_not_decoded(tmp_path: Path) -> None:
+    source = open_dataset("cityscapes", cityscapes(tmp_path))[0]
+    for number in range(100, 130):
+        if number not in (100, 119):
+            (tmp_path / f"leftImg8bit_sequence/val/frankfurt/frankfurt_000000_{number:06}_leftImg8bit.png").unlink()
+    frames = list(source.read(lambda index: index in (0, 19)))
+    assert [(item.index, item.frame.stamp_ns, item.labels is None) for item in frames] == [
+        (0, 0, True),
+        (19, round(19e9 / 17), False),
+    ]
+    with pytest.raises(InputError, match="000101_leftImg8bit"):
+        list(source)

@@ -24,6 +24,22 @@ def test_frames_come_in_natural_order_with_their_own_pixels(tmp_path: Path) -> N
         assert item.labels is None
 
 
+def test_frames_nobody_wants_are_not_decoded(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "d", [str(i) for i in range(7)], highest_id=3)
+    (folder / "images" / "1.png").write_bytes(b"no image")
+    (folder / "labels" / "2.png").write_bytes(b"no label")
+    source = open_source(frames=folder, fps=10, label_space="camvid11")
+    frames = list(source.read(lambda index: index % 3 == 0))
+    assert [(item.index, item.name, item.frame.stamp_ns) for item in frames] == [
+        (0, "0", 0),
+        (3, "3", 300_000_000),
+        (6, "6", 600_000_000),
+    ]
+    np.testing.assert_array_equal(frames[1].labels, ids(3, 3))
+    with pytest.raises(InputError, match=r"1\.png: cannot be decoded"):
+        list(source)
+
+
 def test_stamps_follow_the_rate_without_drift(tmp_path: Path) -> None:
     source = open_source(frames=make_folder(tmp_path / "d", [f"{i}" for i in range(16)]), fps=15)
     stamps = [f.frame.stamp_ns for f in source]

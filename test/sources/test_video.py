@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from recordings import make_video, picture
@@ -18,6 +19,39 @@ def test_a_variable_rate_is_kept(tmp_path: Path) -> None:
     assert [f.name for f in frames] == [str(ms * 1_000_000) for ms in STAMPS_MS]
     for index, item in enumerate(frames):
         np.testing.assert_array_equal(item.frame.rgb, picture(index))
+
+
+def test_frames_are_chosen_by_their_position(tmp_path: Path) -> None:
+    source = open_source(video=make_video(tmp_path / "v.mkv", STAMPS_MS))
+    frames = list(source.read(lambda index: index % 2 == 1))
+    assert [(item.index, item.frame.stamp_ns) for item in frames] == [(1, 33_000_000), (3, 500_000_000)]
+    np.testing.assert_array_equal(frames[1].frame.rgb, picture(3))
+    assert [item.index for item in source] == [0, 1, 2, 3, 4]
+    assert source.losses == []
+
+
+def test_a_frame_that_cannot_be_decoded_is_left_out_and_told(tmp_path: Path) -> None:
+    video = tmp_path / "v.mkv"
+    with av.open(str(video), "w") as container:  # FFV1 would show the frame before
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for index in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(index), format="rgb24")))
+        container.mux(stream.encode(None))
+    with av.open(str(video)) as container:
+        sizes = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(video.read_bytes())
+    at = data.index(b"\xff\xd8", sizes[4][0])
+    data[at : at + sizes[4][1]] = bytes(sizes[4][1])
+    video.write_bytes(data)
+    source = open_source(video=video)
+    good = [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    for _ in range(2):
+        frames = list(source)
+        assert [item.frame.stamp_ns // 40_000_000 for item in frames] == good
+        assert [item.index for item in frames] == good
+        (loss,) = source.losses
+        assert "a frame cannot be decoded" in loss
 
 
 def test_fps_replaces_the_stamps_but_not_the_names(tmp_path: Path) -> None:

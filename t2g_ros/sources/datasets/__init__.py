@@ -10,7 +10,7 @@ from t2g_ros.sources.base import Source
 from t2g_ros.sources.datasets import apolloscape, camvid, cityscapes, kitti360
 from t2g_ros.sources.datasets.base import DatasetSource
 
-__all__ = ["DATASETS", "DatasetSource", "list_sequences", "open_dataset"]
+__all__ = ["DATASETS", "DatasetSource", "list_sequences", "open_dataset", "open_sequence"]
 
 DATASETS: dict[str, Callable[[Path], list[DatasetSource]]] = {
     "cityscapes": cityscapes.sequences,
@@ -39,10 +39,22 @@ def open_dataset(kind: str, root: Path, sequence: str | None = None) -> list[Sou
         return [*found]
     chosen: list[Source] = [source for source in found if source.sequence == sequence]
     if not chosen:
-        names = ", ".join(source.sequence for source in found[:_LISTED])
-        more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
-        raise InputError(f"{kind} {root}: no sequence '{sequence}'; it has {names}{more}")
+        raise InputError(f"{kind} {root}: no sequence '{sequence}'; it has {_names(found)}")
     return chosen
+
+
+def open_sequence(kind: str, root: Path, sequence: str | None = None) -> Source:
+    """Return the sequence of that name, or the only one.
+
+    Raises:
+        InputError: as `open_dataset`, or there are several to choose from; the message names them.
+    """
+    if sequence is not None:
+        return open_dataset(kind, root, sequence)[0]
+    found = _sequences(kind, root)
+    if len(found) > 1:
+        raise InputError(f"{kind} {root}: say with --sequence which to read; it has {_names(found)}")
+    return found[0]
 
 
 def list_sequences(kind: str, root: Path) -> list[str]:
@@ -52,6 +64,11 @@ def list_sequences(kind: str, root: Path) -> list[str]:
         InputError: as `open_dataset`.
     """
     return [source.sequence for source in _sequences(kind, root)]
+
+
+def _names(found: list[DatasetSource]) -> str:
+    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    return ", ".join(source.sequence for source in found[:_LISTED]) + more
 
 
 def _sequences(kind: str, root: Path) -> list[DatasetSource]:
