@@ -40,7 +40,7 @@ PAGES = ("full", "one_row", "unlabelled")
 PHONE, DESK, PROJECTOR = (360, 800), (1280, 900), (1920, 1080)
 HOSTILE = {
     "t2g_tiny": "<script>window.hacked = 1</script>",
-    "seq16E5_15Hz.mcap": '"><img src=x onerror="window.hacked = 1">.mcap',
+    "seq16E5_15Hz.mcap": '"><img src=x onerror="window.hacked = 1">' + 40 * "long",
     "pavement": "<b>pavement</b> & {{ 7 * 7 }}",
 }
 
