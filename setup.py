@@ -49,6 +49,10 @@ setup(
         "tqdm",
         "rosbags",
         "rosbags-image",
+        # What rosbags reads with; a damaged bag is read with them directly.
+        "apsw",
+        "backports.zstd; python_version < '3.14'",
+        "lz4",
         "av",
         "torch",
         "transformers",
@@ -82,6 +86,7 @@ setup(
             "colcon-common-extensions",
             "colcon-ros",
             "jsonschema",
+            "mcap",
             "selenium",
         ],
     },

@@ -61,7 +61,7 @@ def test_the_offline_commands_run_in_their_order(tmp_path: Path, domain_id: int,
     (tmp_path / "test" / "data").mkdir(parents=True)
     (tmp_path / "test" / "data" / "drive").symlink_to(ROOT / "test" / "data" / "drive")
     given = [command for command in commands("t2g") if command[1] not in ("train", "segment")]
-    assert [command[1] for command in given] == ["predict", "make-bag", "demo"]
+    assert [command[1] for command in given] == ["predict", "make-bag", "demo", "evaluate", "evaluate"]
     for command in given:
         run(command, tmp_path, domain_id, model_cache)
     assert len(list((tmp_path / "out" / "masks").glob("*.png"))) == 9
@@ -97,9 +97,9 @@ def test_the_set_up_scripts_are_plain_bash() -> None:
         subprocess.run([bash, "-n", str(ROOT / script)], check=True)
 
 
-def launch_arguments() -> dict[str, str]:
+def launch_arguments(name: str) -> dict[str, str]:
     """Name -> default, read without the launch stack."""
-    tree = ast.parse((ROOT / "launch" / "segment.launch.py").read_text())
+    tree = ast.parse((ROOT / "launch" / name).read_text())
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ARGUMENTS":
             assert isinstance(node.value, ast.Dict)
@@ -108,16 +108,25 @@ def launch_arguments() -> dict[str, str]:
                 for key, value in zip(node.value.keys, node.value.values, strict=True)
                 if key
             }
-    raise AssertionError("no ARGUMENTS in segment.launch.py")
+    raise AssertionError(f"no ARGUMENTS in {name}")
 
 
-def test_the_launch_command_and_table_name_the_launch_file_s_arguments() -> None:
-    declared = launch_arguments()
-    (command,) = commands("ros2", "launch")
-    assert command[:4] == ["ros2", "launch", "t2g_ros", "segment.launch.py"]
-    assert all(argument.split(":=")[0] in declared for argument in command[4:])
-    listed = {name.strip("` ") for cell in table("launch argument") for name in cell.split(",")}
-    assert listed == set(declared)
+def test_the_launch_commands_name_the_launch_files_arguments() -> None:
+    segment, replay = (launch_arguments(f"{name}.launch.py") for name in ("segment", "replay"))
+    declared = {"segment.launch.py": segment, "replay.launch.py": segment | replay}
+    given = commands("ros2", "launch")
+    assert [command[3] for command in given] == list(declared)
+    for command in given:
+        assert command[2] == "t2g_ros"
+        assert all(argument.split(":=")[0] in declared[command[3]] for argument in command[4:])
+
+
+@pytest.mark.parametrize(
+    ("heading", "name"), [("launch argument", "segment.launch.py"), ("replay argument", "replay.launch.py")]
+)
+def test_the_launch_tables_have_every_argument(heading: str, name: str) -> None:
+    listed = {name.strip("` ") for cell in table(heading) for name in cell.split(",")}
+    assert listed == set(launch_arguments(name))
 
 
 def test_the_parameter_table_has_every_parameter_with_its_default() -> None:

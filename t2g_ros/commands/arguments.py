@@ -36,6 +36,14 @@ def positive_int(text: str) -> int:
     return value
 
 
+def natural_int(text: str) -> int:
+    """Return the whole number, for argparse: at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not at least 0")
+    return value
+
+
 def add_source_arguments(
     parser: argparse.ArgumentParser,
     *,
@@ -166,15 +174,17 @@ def add_model_arguments(parser: argparse.ArgumentParser, *, several: bool = Fals
     parser.add_argument("--runtime", default="auto", choices=RUNTIMES, help="inference engine")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="what the engine computes in")
     parser.add_argument("--device", default="auto", metavar="D", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument(
+        "--threads", type=natural_int, default=0, metavar="N", help="CPU threads of the engine (0: all cores)"
+    )
 
 
-def runtime_from(args: argparse.Namespace, model: str | None = None, *, threads: int = 0) -> Runtime:
+def runtime_from(args: argparse.Namespace, model: str | None = None) -> Runtime:
     """Load the network into the engine, and tell the user which and why.
 
     Args:
         args: of `add_model_arguments`.
         model: one of several; None takes the only one.
-        threads: CPU threads of the engine; 0 takes one per core.
 
     Raises:
         ModelError, RuntimeUnavailable: it cannot be loaded.
@@ -184,7 +194,11 @@ def runtime_from(args: argparse.Namespace, model: str | None = None, *, threads:
 
     try:
         runtime = load_runtime(
-            model or args.model, runtime=args.runtime, precision=args.precision, device=args.device, threads=threads
+            model or args.model,
+            runtime=args.runtime,
+            precision=args.precision,
+            device=args.device,
+            threads=args.threads,
         )
     except ValueError as error:  # the one value that argparse cannot check
         raise RuntimeUnavailable(f"--device {args.device}: {error}") from error

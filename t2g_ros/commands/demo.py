@@ -102,7 +102,7 @@ def _clean(out: Path) -> None:
 
 
 def _node_argv(args: argparse.Namespace) -> list[str]:
-    parameters = {key: getattr(args, key) for key in ("model", "runtime", "precision", "device")}
+    parameters = {key: getattr(args, key) for key in ("model", "runtime", "precision", "device", "threads")}
     settings = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]
     remaps = ["-r", f"__ns:={NAMESPACE}", "-r", f"__node:={NODE_NAME}"]
     return [sys.executable, "-m", "t2g_ros.ros.segment_node", "--ros-args", *remaps, *settings]

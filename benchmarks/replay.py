@@ -1,0 +1,78 @@
+"""`t2g evaluate` on real drives, and what it costs beside the bare network; the replay figures of the README.
+
+Run on an idle machine: `python benchmarks/replay.py [--out DIR] [--json FILE]`. Needs ../shared/data.
+camvid/val at 15 Hz with all strides, jitter, dropped frames, corruptions and baselines; solidWhiteRight.mp4, which has no
+labels. The ratio compares frames per second of the whole evaluation (reading, metrics, overlay video) with a loop
+over frames that lie in memory, turn by turn in one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from t2g_ros.cli import main as t2g
+from t2g_ros.inference.segmenter import StreamSegmenter
+from t2g_ros.runtimes import Runtime, load_runtime
+from t2g_ros.sources import open_source
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+CAMVID = ["--frames", str(DATA / "camvid" / "val"), "--fps", "15", "--label-space", "camvid11"]
+HIGHWAY = ["--video", str(DATA / "video" / "solidWhiteRight.mp4")]
+STRIDES = ["--strides", "1,2,3,5,10", "--jitter", "3", "--drop", "0.3", "--baselines"]
+WEATHER = ["--corruptions", "all", "--severities", "1-5", "--no-overlay"]
+ROUNDS = 5
+
+
+def evaluate(out: Path, *arguments: str) -> dict[str, Any]:
+    """Run the command and return metrics.json."""
+    if t2g(["evaluate", *arguments, "--out", str(out)]):
+        raise SystemExit(f"t2g evaluate {' '.join(arguments)} failed")
+    metrics: dict[str, Any] = json.loads((out / "metrics.json").read_text())
+    return metrics
+
+
+def bare_fps(runtime: Runtime) -> float:
+    """Frames per second of the network alone on camvid/val."""
+    frames = [item.frame for item in open_source(frames=DATA / "camvid" / "val", fps=15, label_space="camvid11")]
+    segmenter = StreamSegmenter(runtime)
+    start = time.perf_counter()
+    for frame in frames:
+        segmenter.step(frame)
+    return len(frames) / (time.perf_counter() - start)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("out/replay"), help="folder for the reports")
+    parser.add_argument("--json", type=Path, help="file for the figures")
+    args = parser.parse_args()
+    runtime = load_runtime("t2g_tiny")
+    rounds = [
+        (bare_fps(runtime), evaluate(args.out / "speed", *CAMVID)["throughput"]["frames_per_s"]) for _ in range(ROUNDS)
+    ]
+    bare, whole = (float(np.median(values)) for values in zip(*rounds, strict=True))
+    results = {
+        "bare_fps": bare,
+        "evaluate_fps": whole,
+        "evaluate_over_bare": float(np.median([w / b for b, w in rounds])),
+        "camvid": evaluate(args.out / "camvid", *CAMVID, *STRIDES),
+        "camvid_farneback": evaluate(args.out / "camvid_farneback", *CAMVID, "--baselines", "--flow", "farneback"),
+        "camvid_weather": evaluate(args.out / "camvid_weather", *CAMVID, *WEATHER),
+        "highway": evaluate(args.out / "highway", *HIGHWAY, *STRIDES),
+    }
+    print(
+        f"bare loop {bare:.1f} frames/s, whole evaluation {whole:.1f}: {100 * results['evaluate_over_bare']:.0f} % "
+        f"(median of {ROUNDS} rounds, from {100 * min(w / b for b, w in rounds):.0f} %)"
+    )
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

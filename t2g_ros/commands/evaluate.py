@@ -1,0 +1,155 @@
+"""`t2g evaluate`: how accurate, how stable and how fast, on recorded drives."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from t2g_ros.commands.arguments import (
+    DEFAULT_MODEL,
+    add_model_arguments,
+    add_source_arguments,
+    natural_int,
+    positive_float,
+    positive_int,
+    runtime_from,
+    sources_from,
+)
+from t2g_ros.errors import T2GError
+
+SEVERITIES = range(1, 6)
+
+
+def stride_list(text: str) -> list[int]:
+    """Return whole numbers of at least 1, for argparse: `1,2,5`."""
+    return [positive_int(part) for part in text.split(",")]
+
+
+def share_list(text: str) -> list[float]:
+    """Return numbers between 0 and 1, for argparse: `0.1,0.3`."""
+    shares = [float(part) for part in text.split(",")]
+    if not all(0 < share < 1 for share in shares):
+        raise argparse.ArgumentTypeError(f"{text}: expected shares between 0 and 1, such as 0.1,0.3")
+    return shares
+
+
+def family_list(text: str) -> list[str]:
+    """Return corruptions, for argparse: `fog,snow`, or `all`."""
+    from t2g_ros.evaluation.corruptions import FAMILIES
+
+    families = list(FAMILIES) if text == "all" else text.split(",")
+    if unknown := set(families) - set(FAMILIES):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))}: expected of {', '.join(FAMILIES)}, or all")
+    return families
+
+
+def severity_list(text: str) -> list[int]:
+    """Return severities, for argparse: `3`, `1,5` or `1-5`."""
+    severities: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        severities += range(int(first), int(last or first) + 1)
+    if not severities or not all(severity in SEVERITIES for severity in severities):
+        raise argparse.ArgumentTypeError(f"{text}: expected severities of 1 to 5, such as 3 or 1-5")
+    return severities
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Register the subcommand."""
+    parser = subparsers.add_parser(
+        "evaluate",
+        help="measure accuracy, stability and speed on recorded drives",
+        description="Replays recordings through the network as the node would see them, every frame under its "
+        "recorded stamp, and writes metrics.json, report.html and overlay.mp4. Several bags, videos or folders, or "
+        "patterns of them, are judged together. Under torchrun the work is shared among the processes.",
+    )
+    add_source_arguments(parser, several=True)
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--strides", type=stride_list, default=[1], metavar="K,..", help="take every Kth frame")
+    parser.add_argument("--jitter", type=stride_list, default=[], metavar="K,..", help="take one at random of every K")
+    parser.add_argument("--drop", type=share_list, default=[], metavar="P,..", help="lose this share at random")
+    parser.add_argument(
+        "--corruptions", type=family_list, default=[], metavar="C,..", help="of fog,frost,snow,spatter, or all"
+    )
+    parser.add_argument("--severities", type=severity_list, default=[3], metavar="S,..", help="1-5 (default: 3)")
+    parser.add_argument("--baselines", action="store_true", help="also without memory, alone and with an EMA")
+    parser.add_argument("--classes", metavar="NAME", help="label space to judge in, such as dgvss15")
+    parser.add_argument("--flow", default="dis", choices=("dis", "farneback"), help="optical flow (default: dis)")
+    parser.add_argument("--clip-span-s", type=positive_float, default=1.0, metavar="S", help="as the node's parameter")
+    parser.add_argument("--max-gap-s", type=positive_float, default=2.0, metavar="S", help="as the node's parameter")
+    parser.add_argument("--lag-frames", type=natural_int, default=0, metavar="N", help="as the node's parameter")
+    parser.add_argument("--no-overlay", action="store_true", help="write no overlay.mp4")
+    parser.add_argument("--masks-bag", type=Path, metavar="BAG", help="also record the masks, for RViz and Foxglove")
+    add_model_arguments(parser, several=True)
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Evaluate and print the table of figures."""
+    from t2g_ros.evaluation.conditions import conditions
+    from t2g_ros.evaluation.evaluate import Evaluation, Options, prepare
+    from t2g_ros.evaluation.shards import Shards
+
+    shards = Shards()
+    sources = sources_from(args)
+    options = Options(
+        conditions=conditions(args.strides, args.jitter, args.drop, args.corruptions, args.severities),
+        out=args.out,
+        baselines=args.baselines,
+        classes=args.classes,
+        flow=args.flow,
+        clip_span_s=args.clip_span_s,
+        max_gap_s=args.max_gap_s,
+        lag_frames=args.lag_frames,
+        overlay=not args.no_overlay,
+        masks_bag=args.masks_bag,
+        command=["t2g", *sys.argv[1:]],
+    )
+    args.threads = args.threads or shards.threads
+    load = partial(runtime_from, args)
+    try:
+        with shards.together():
+            if shards.leads:
+                prepare(args.out, args.masks_bag)
+            shards.gather("ready")
+            results = Evaluation(sources, args.model or [DEFAULT_MODEL], load, options, shards).run()
+    except OSError as error:
+        raise T2GError(f"output {args.out}: cannot be written ({error})") from error
+    if results is not None:
+        print(as_table(results["rows"]))
+        for recording in results["inputs"]:
+            for loss in recording["lost"]:
+                print(f"t2g: {recording['name']}: {loss}", file=sys.stderr)
+        print(f"evaluate: metrics.json and report.html are in {args.out}")
+    return 0
+
+
+COLUMNS = {
+    "miou": "mIoU",
+    "miou_drop": "drop",
+    "mvc8": "mVC8",
+    "mvc16": "mVC16",
+    "tc": "TC",
+    "flicker": "flicker",
+    "flicker_compensated": "comp.",
+    "flicker_stable": "stable",
+    "truth_flicker": "truth",
+    "truth_flicker_compensated": "truth comp.",
+    "ece": "ECE",
+}
+
+
+def as_table(rows: list[dict[str, Any]]) -> str:
+    """The rows as a Markdown table; shares in percent."""
+    lines = [f"| model | mode | condition | masks | {' | '.join(COLUMNS.values())} | ms p50 |"]
+    lines.append("|---" * (len(COLUMNS) + 5) + "|")
+    for row in rows:
+        figures = ["-" if row[key] is None else f"{row[key]:.2f}" for key in COLUMNS]
+        total = row["latency_ms"].get("total")
+        figures.append("-" if total is None else f"{total['p50']:.1f}")
+        named = [row["model"], row["mode"], row["condition"], str(row["masks"])]
+        lines.append(f"| {' | '.join([*named, *figures])} |")
+    return "\n".join(lines)

@@ -1,0 +1,293 @@
+"""`t2g evaluate` end to end: its figures against counting by hand, the same for every way of running it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import jsonschema
+import numpy as np
+import pytest
+
+from t2g_ros.cli import main
+from t2g_ros.evaluation.metrics import flicker
+from t2g_ros.evaluation.schema import load_schema
+from t2g_ros.inference.baselines import EmaSegmenter, SingleFrameSegmenter
+from t2g_ros.inference.segmenter import StreamSegmenter
+from t2g_ros.labels import IGNORE
+from t2g_ros.runtimes import load_runtime
+from t2g_ros.sources import open_source
+
+ROOT = Path(__file__).parents[2]
+DRIVE = ROOT / "test" / "data" / "drive"
+FRAMES = 24
+
+
+@pytest.fixture(scope="module")
+def drive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first frames of the rendered drive, at 15 Hz and with labels."""
+    folder = tmp_path_factory.mktemp("recordings") / "drive"
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True)
+        for path in sorted((DRIVE / kind).iterdir())[:FRAMES]:
+            shutil.copy(path, folder / kind)
+    shutil.copy(DRIVE / "clip.yaml", folder)
+    return folder
+
+
+Evaluate = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path, random_model: Path) -> Evaluate:
+    def run(*args: object, out: Path = tmp_path / "out", model: Path = random_model) -> dict[str, Any]:
+        options = ["--out", out, "--model", model, "--runtime", "torch", "--precision", "f32"]
+        assert main(["evaluate", *map(str, [*args, *options])]) == 0
+        metrics = json.loads((out / "metrics.json").read_text(), parse_constant=pytest.fail)
+        jsonschema.validate(metrics, load_schema())
+        return metrics
+
+    return run
+
+
+def rows(metrics: dict[str, Any], *, timed: bool = False) -> list[dict[str, Any]]:
+    """The rows, without what differs from run to run."""
+    return [{k: v for k, v in row.items() if timed or not k.startswith("latency")} for row in metrics["rows"]]
+
+
+def confusion(masks: list[np.ndarray], truths: list[np.ndarray], classes: int) -> np.ndarray:
+    """IoU per class, counted pixel by pixel."""
+    iou = np.full(classes, np.nan)
+    mask, truth = np.stack(masks), np.stack(truths)
+    for k in range(classes):
+        known = truth != IGNORE
+        if (truth == k).any():
+            iou[k] = ((mask == k) & (truth == k)).sum() / (((mask == k) & known) | (truth == k)).sum()
+    return iou
+
+
+def test_the_headline_row_is_what_a_plain_loop_counts(evaluate: Evaluate, drive: Path, random_model: Path) -> None:
+    metrics = evaluate("--frames", drive)
+    (row,) = metrics["rows"]
+    runtime = load_runtime(random_model, runtime="torch", precision="f32")
+    segmenter = StreamSegmenter(runtime)
+    items = list(open_source(frames=drive))
+    masks = [segmenter.step(item.frame).labels for item in items]  # type: ignore[union-attr]
+    truths = [item.labels for item in items if item.labels is not None]
+    iou = confusion(masks, truths, len(runtime.labels))
+    expected = [None if np.isnan(v) else pytest.approx(100 * v, abs=1e-3) for v in iou]
+    assert list(row["iou"].values()) == expected
+    assert row["miou"] == pytest.approx(100 * np.nanmean(iou), abs=1e-3)
+    pairs = list(itertools.pairwise(masks))
+    assert row["flicker"] == pytest.approx(100 * np.mean([flicker(a, b) for a, b in pairs]), abs=1e-3)
+    of_truth = [flicker(a, b) for a, b in itertools.pairwise(truths)]
+    assert row["truth_flicker"] == pytest.approx(100 * np.mean(of_truth), abs=1e-3)
+    assert (row["masks"], row["reference_frames"], row["miou_drop"]) == (FRAMES, FRAMES, 0)
+    assert sum(b["pixels"] for b in row["calibration"]) == sum((t != IGNORE).sum() for t in truths)
+    assert row["latency_ms"]["total"]["p50"] > row["latency_ms"]["encode"]["p50"] > 0
+    assert sum(row["latency_histogram"]["counts"]) == FRAMES
+    (timeline,) = metrics["timelines"]
+    assert timeline["flicker"][1:] == pytest.approx([100 * flicker(a, b) for a, b in pairs], abs=1e-3)
+    assert timeline["flicker"][0] is None
+    assert timeline["time_s"][-1] == pytest.approx((FRAMES - 1) / 15, abs=1e-6)
+
+
+def test_two_runs_give_the_same_figures(evaluate: Evaluate, drive: Path) -> None:
+    arguments = ("--frames", drive, "--strides", "1,3", "--jitter", "2", "--drop", "0.4", "--no-overlay")
+    assert rows(evaluate(*arguments)) == rows(evaluate(*arguments))
+
+
+def test_every_row_is_judged_on_the_same_frames(evaluate: Evaluate, drive: Path) -> None:
+    arguments = ("--strides", "1,2,5", "--jitter", "3", "--drop", "0.4", "--corruptions", "fog", "--severities", "1,5")
+    found = {row["condition"]: row for row in rows(evaluate("--frames", drive, *arguments))}
+    assert list(found) == ["stride 1", "stride 2", "stride 5", "jitter 3", "drop 0.4", "fog 1", "fog 5"]
+    pixels = {name: sum(b["pixels"] for b in row["calibration"]) for name, row in found.items()}
+    assert len(set(pixels.values())) == 1
+    assert {row["reference_frames"] for row in found.values()} == {FRAMES}
+    for row in found.values():
+        assert row["miou_drop"] == pytest.approx(found["stride 1"]["miou"] - row["miou"], abs=2e-3)
+    # The scene moves further between frames that lie further apart.
+    assert found["stride 5"]["truth_flicker"] > found["stride 2"]["truth_flicker"] > found["stride 1"]["truth_flicker"]
+    assert found["stride 5"]["mvc8"] is None  # no stream has eight frames
+    # Flow and truth are those of the scene, not of the weather.
+    assert found["fog 5"]["truth_flicker_compensated"] == found["stride 1"]["truth_flicker_compensated"]
+    assert found["fog 5"]["iou"] != found["stride 1"]["iou"]
+
+
+def test_a_stride_is_as_many_streams_of_a_slower_camera(evaluate: Evaluate, drive: Path, random_model: Path) -> None:
+    found = {row["condition"]: row for row in rows(evaluate("--frames", drive, "--strides", "4"))}
+    runtime = load_runtime(random_model, runtime="torch", precision="f32")
+    items = list(open_source(frames=drive))
+    masks, truths, changes = [], [], []
+    for first in range(4):
+        segmenter = StreamSegmenter(runtime)
+        stream = [segmenter.step(item.frame).labels for item in items[first::4]]  # type: ignore[union-attr]
+        changes += [flicker(a, b) for a, b in itertools.pairwise(stream)]
+        masks += stream
+        truths += [item.labels for item in items[first::4] if item.labels is not None]
+    iou = confusion(masks, truths, len(runtime.labels))
+    assert found["stride 4"]["miou"] == pytest.approx(100 * np.nanmean(iou), abs=1e-3)
+    assert found["stride 4"]["flicker"] == pytest.approx(100 * np.mean(changes), abs=1e-3)
+
+
+def test_baselines_are_the_same_network_without_its_memory(evaluate: Evaluate, drive: Path, random_model: Path) -> None:
+    found = {row["mode"]: row for row in rows(evaluate("--frames", drive, "--baselines"))}
+    assert list(found) == ["memory", "single_frame", "ema"]
+    items = list(open_source(frames=drive))
+    for mode, kind in (("single_frame", SingleFrameSegmenter), ("ema", EmaSegmenter)):
+        segmenter = kind(load_runtime(random_model, runtime="torch", precision="f32"))
+        masks = [segmenter.step(item.frame).labels for item in items]  # type: ignore[union-attr]
+        changes = [flicker(a, b) for a, b in itertools.pairwise(masks)]
+        assert found[mode]["flicker"] == pytest.approx(100 * np.mean(changes), abs=1e-3)
+    assert len({row["flicker"] for row in found.values()}) == 3
+
+
+def test_truth_and_masks_meet_in_the_classes_asked_for(evaluate: Evaluate, drive: Path) -> None:
+    metrics = evaluate("--frames", drive, "--classes", "dgvss15")
+    assert metrics["settings"]["label_space"] == "dgvss15"
+    assert len(metrics["rows"][0]["iou"]) == 15
+    assert metrics["inputs"][0]["truth_label_space"] == "cityscapes19"
+
+
+def test_a_recording_without_truth_says_nothing_of_accuracy(evaluate: Evaluate, drive: Path) -> None:
+    metrics = evaluate("--frames", drive / "images", "--fps", 15)
+    (row,) = metrics["rows"]
+    for key in ("miou", "miou_protocol", "mvc8", "ece", "flicker_stable", "truth_flicker"):
+        assert row[key] is None
+    assert set(row["iou"].values()) == {None}
+    assert row["flicker"] > 0
+    assert row["tc"] > 0
+    assert metrics["inputs"][0]["truth_label_space"] is None
+
+
+def test_the_record_says_what_was_evaluated_how_and_where(evaluate: Evaluate, drive: Path, random_model: Path) -> None:
+    import hashlib
+
+    metrics = evaluate("--frames", drive, "--clip-span-s", "0.5")
+    assert metrics["inputs"][0]["sha256"] == open_source(frames=drive).content_hash()
+    assert metrics["models"][0]["sha256"] == hashlib.sha256(random_model.read_bytes()).hexdigest()
+    assert metrics["models"][0]["runtime"] == "torch"
+    assert metrics["settings"]["clip_span_s"] == 0.5
+    assert "DIS" in metrics["settings"]["flow"]
+    assert metrics["versions"]["opencv"] == cv2.__version__
+    assert metrics["machine"]["cores"] == os.cpu_count()
+
+
+def test_the_folder_holds_a_page_and_a_video(evaluate: Evaluate, drive: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "notes.txt").write_text("mine")
+    metrics = evaluate("--frames", drive)
+    assert {p.name for p in out.iterdir()} == {"metrics.json", "report.html", "overlay.mp4", "notes.txt"}
+    with av.open(str(out / "overlay.mp4")) as video:
+        assert sum(1 for _ in video.decode(video=0)) == FRAMES
+    page = (out / "report.html").read_text()
+    assert f"{metrics['rows'][0]['miou']:.1f}" in page
+    assert page.count("data:image/jpeg;base64,") >= 4  # image, mask, ground truth, stability of a moment
+
+
+def test_a_pattern_judges_all_recordings_together(evaluate: Evaluate, drive: Path, tmp_path: Path) -> None:
+    parts = two_recordings(drive, tmp_path)
+    metrics = evaluate("--frames", str(tmp_path / "part*"), "--strides", "3", "--no-overlay")
+    assert [recording["name"] for recording in metrics["inputs"]] == ["part1", "part2"]
+    one = [evaluate("--frames", part, "--strides", "3", "--no-overlay") for part in parts]
+    for i, row in enumerate(rows(metrics)):
+        halves = [rows(each)[i] for each in one]
+        assert row["masks"] == sum(half["masks"] for half in halves)
+        weights = [half["masks"] - (3 if half["stride"] == 3 else 1) for half in halves]
+        expected = np.average([half["flicker"] for half in halves], weights=weights)
+        assert row["flicker"] == pytest.approx(expected, abs=2e-3)
+
+
+def two_recordings(drive: Path, folder: Path) -> list[Path]:
+    parts = [folder / "part1", folder / "part2"]
+    for index, part in enumerate(parts):
+        for kind in ("images", "labels"):
+            (part / kind).mkdir(parents=True)
+            for path in sorted((drive / kind).iterdir())[index * 10 : FRAMES - 6 + 3 * index]:
+                shutil.copy(path, part / kind)
+        (part / "clip.yaml").write_text("fps: 15\nlabels: cityscapes19\n")
+    return parts
+
+
+@pytest.mark.timeout(600)
+def test_processes_under_torchrun_come_to_the_same_figures(
+    evaluate: Evaluate, drive: Path, tmp_path: Path, random_model: Path
+) -> None:
+    two_recordings(drive, tmp_path)
+    arguments = [
+        "--frames",
+        tmp_path / "part1",
+        tmp_path / "part2",
+        "--strides",
+        "1,2,3",
+        "--no-overlay",
+        "--threads",
+        1,
+    ]
+    alone = evaluate(*arguments)
+    out = tmp_path / "sharded"
+    options = ["--out", out, "--model", random_model, "--runtime", "torch", "--precision", "f32"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, "-m", "t2g_ros.cli", "evaluate", *map(str, [*arguments, *options])]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=500)
+    assert result.returncode == 0, result.stdout + result.stderr
+    together = json.loads((out / "metrics.json").read_text())
+    assert rows(together) == rows(alone)
+    assert together["inputs"] == alone["inputs"]
+    assert together["timelines"] == alone["timelines"]
+
+
+def test_a_recording_that_breaks_off_is_judged_up_to_there(evaluate: Evaluate, drive: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(drive, broken)
+    victim = sorted((broken / "images").iterdir())[10]
+    victim.write_bytes(victim.read_bytes()[:200])
+    metrics = evaluate("--frames", broken, "--no-overlay")
+    assert metrics["rows"][0]["masks"] == 10
+    (loss,) = metrics["inputs"][0]["lost"]
+    assert victim.name in loss
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--classes", "camvid32"], "say with --classes"),
+        (["--lag-frames", "9"], "lag is 9"),
+        (["--frames", "nothing*"], "nothing*"),
+        (["--masks-bag", "."], "exists already"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(
+    arguments: list[str], message: str, drive: Path, random_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    source = [] if "--frames" in arguments else ["--frames", str(drive)]
+    command = ["evaluate", *source, *arguments, "--out", str(tmp_path / "out"), "--model", str(random_model)]
+    assert main([*command, "--runtime", "torch"]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if message in line]
+    assert line.startswith("t2g: ")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--strides", "0"], ["--drop", "1"], ["--severities", "6"], ["--corruptions", "rain"]]
+)
+def test_values_out_of_range_are_refused(arguments: list[str], drive: Path, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["evaluate", "--frames", str(drive), "--out", str(tmp_path), *arguments])
+    assert refused.value.code == 2
+
+
+def test_a_lag_gives_every_mask_to_its_own_frame(evaluate: Evaluate, drive: Path) -> None:
+    (row,) = evaluate("--frames", drive, "--lag-frames", "2")["rows"]
+    assert row["masks"] == FRAMES - 2
+    assert row["reference_frames"] == FRAMES - 2
