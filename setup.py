@@ -32,8 +32,7 @@ setup(
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     package_data={
         NAME: ["py.typed"],
-        f"{NAME}.evaluation": ["metrics.schema.json"],
-        f"{NAME}.evaluation.report": ["*.j2", "*.css", "*.js"],
+        f"{NAME}.evaluation.report": ["*.j2", "*.css", "*.js", "*.json"],
     },
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

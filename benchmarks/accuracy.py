@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from t2g_ros.evaluation.flow import compensated_flicker, farneback
-from t2g_ros.evaluation.metrics import ConfusionMatrix, flicker
+from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix
+from t2g_ros.evaluation.metrics.flicker import flicker
+from t2g_ros.evaluation.metrics.flow import compensated_flicker, farneback
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.labels import CITYSCAPES19, LabelSpace, remap_table, space
 from t2g_ros.runtimes import load_runtime

@@ -1,9 +1,9 @@
 """`t2g evaluate` on real drives, and what it costs beside the bare network; the replay figures of the README.
 
 Run on an idle machine: `python benchmarks/replay.py [--out DIR] [--json FILE]`. Needs ../shared/data.
-camvid/val at 15 Hz with all strides, jitter, dropped frames, corruptions and baselines; solidWhiteRight.mp4, which has no
-labels. The ratio compares frames per second of the whole evaluation (reading, metrics, overlay video) with a loop
-over frames that lie in memory, turn by turn in one run.
+camvid/val at 15 Hz with all strides, jitter, dropped frames, corruptions and baselines; solidWhiteRight.mp4, which
+has no labels. The ratio compares frames per second of the whole evaluation (reading, metrics, overlay video) with
+a loop over frames that lie in memory, turn by turn in one run.
 """
 
 from __future__ import annotations
@@ -57,18 +57,19 @@ def main() -> None:
         (bare_fps(runtime), evaluate(args.out / "speed", *CAMVID)["throughput"]["frames_per_s"]) for _ in range(ROUNDS)
     ]
     bare, whole = (float(np.median(values)) for values in zip(*rounds, strict=True))
+    ratios = [w / b for b, w in rounds]
     results = {
         "bare_fps": bare,
         "evaluate_fps": whole,
-        "evaluate_over_bare": float(np.median([w / b for b, w in rounds])),
+        "evaluate_over_bare": float(np.median(ratios)),
         "camvid": evaluate(args.out / "camvid", *CAMVID, *STRIDES),
         "camvid_farneback": evaluate(args.out / "camvid_farneback", *CAMVID, "--baselines", "--flow", "farneback"),
         "camvid_weather": evaluate(args.out / "camvid_weather", *CAMVID, *WEATHER),
         "highway": evaluate(args.out / "highway", *HIGHWAY, *STRIDES),
     }
     print(
-        f"bare loop {bare:.1f} frames/s, whole evaluation {whole:.1f}: {100 * results['evaluate_over_bare']:.0f} % "
-        f"(median of {ROUNDS} rounds, from {100 * min(w / b for b, w in rounds):.0f} %)"
+        f"bare loop {bare:.1f} frames/s, whole evaluation {whole:.1f}: {100 * np.median(ratios):.0f} % "
+        f"(median of {ROUNDS} rounds, from {100 * min(ratios):.0f} %)"
     )
     if args.json:
         args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

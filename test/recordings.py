@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from t2g_ros.sources import open_source
-from t2g_ros.sources.bag_writer import CameraBagWriter
+from t2g_ros.sources.bags.camera_writer import CameraBagWriter
 
 
 def picture(index: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:

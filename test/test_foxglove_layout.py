@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rosbags.highlevel import AnyReader
 
-from t2g_ros.evaluation.mask_bag import MaskBagWriter
+from t2g_ros.evaluation.outputs.mask_bag import MaskBagWriter
 from t2g_ros.labels import CITYSCAPES19
 from t2g_ros.types import Frame, Segmentation
 

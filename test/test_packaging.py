@@ -23,7 +23,7 @@ SHARED = ("config", "launch", "models", "test/data/drive")
 MODEL = "models/packaged.safetensors"
 BESIDE_THE_CODE = (
     "py.typed",
-    "evaluation/metrics.schema.json",
+    "evaluation/report/metrics.schema.json",
     *(f"evaluation/report/page.{s}" for s in ("html.j2", "css", "js")),
 )
 

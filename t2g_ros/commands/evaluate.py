@@ -89,8 +89,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the table of figures."""
-    from t2g_ros.evaluation.conditions import conditions
     from t2g_ros.evaluation.evaluate import Evaluation, Options, prepare
+    from t2g_ros.evaluation.replay.conditions import conditions
     from t2g_ros.evaluation.shards import Shards
 
     shards = Shards()

@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the bag; whatever stops it leaves no half bag behind."""
     from tqdm import tqdm
 
-    from t2g_ros.sources.bag_writer import CameraBagWriter
+    from t2g_ros.sources.bags.camera_writer import CameraBagWriter
 
     source = source_from(args)
     writer = CameraBagWriter(

@@ -14,8 +14,9 @@ from rosbags.highlevel import AnyReader
 from tqdm import tqdm
 
 from t2g_ros.demo.recorder import MASK, STABILITY, Recorder
-from t2g_ros.evaluation.metrics import ConfusionMatrix, flicker
-from t2g_ros.evaluation.overlay_video import OverlayVideo
+from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix
+from t2g_ros.evaluation.metrics.flicker import flicker
+from t2g_ros.evaluation.outputs.overlay_video import OverlayVideo
 from t2g_ros.labels import LabelSpace, remap_table, space
 from t2g_ros.sources import Source
 from t2g_ros.types import NS_PER_S

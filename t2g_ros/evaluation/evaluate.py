@@ -16,19 +16,19 @@ from typing import Any
 from tqdm import tqdm
 
 from t2g_ros.errors import InputError
-from t2g_ros.evaluation.conditions import Condition
-from t2g_ros.evaluation.counts import Counts
-from t2g_ros.evaluation.flow import METHODS
-from t2g_ros.evaluation.mask_bag import MaskBagWriter
-from t2g_ros.evaluation.moments import WorstMoments, moment_from_json, moment_to_json
-from t2g_ros.evaluation.overlay_video import OverlayVideo
-from t2g_ros.evaluation.replay import Observer, Replay, Run
+from t2g_ros.evaluation.metrics.flow import METHODS
+from t2g_ros.evaluation.outputs.mask_bag import MaskBagWriter
+from t2g_ros.evaluation.outputs.moments import WorstMoments, moment_from_json, moment_to_json
+from t2g_ros.evaluation.outputs.overlay_video import OverlayVideo
+from t2g_ros.evaluation.outputs.showing import Showing
+from t2g_ros.evaluation.outputs.timeline import Timeline
+from t2g_ros.evaluation.replay.conditions import Condition
+from t2g_ros.evaluation.replay.counts import Counts
+from t2g_ros.evaluation.replay.loop import Observer, Replay, Run
 from t2g_ros.evaluation.report import Moment, write_report
-from t2g_ros.evaluation.results import add_drops, machine, row, versions
-from t2g_ros.evaluation.schema import SCHEMA
+from t2g_ros.evaluation.report.results import add_drops, machine, row, versions
+from t2g_ros.evaluation.report.schema import SCHEMA
 from t2g_ros.evaluation.shards import Shards
-from t2g_ros.evaluation.showing import Showing
-from t2g_ros.evaluation.timeline import Timeline
 from t2g_ros.inference.baselines import EmaSegmenter, SingleFrameSegmenter
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.labels import LabelSpace, common_space
@@ -175,7 +175,7 @@ class Evaluation:
                 video = files.enter_context(OverlayVideo(path, first.labels, source.fps or UNKNOWN_RATE_HZ))
             if self._options.masks_bag is not None:
                 bag = files.enter_context(
-                    MaskBagWriter(self._of_input(self._options.masks_bag, name), space=first.labels)
+                    MaskBagWriter(self._of_input(self._options.masks_bag, name), source.camera, space=first.labels)
                 )
             watched: list[list[Observer]] = [[timeline] for timeline in timelines]
             watched[0].append(Showing(moments, video, bag))

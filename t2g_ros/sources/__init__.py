@@ -53,7 +53,7 @@ def open_source(
         from t2g_ros.sources.video import VideoSource
 
         return VideoSource(video, fps=fps)
-    from t2g_ros.sources.bag import BagSource
+    from t2g_ros.sources.bags.source import BagSource
 
     assert bag is not None
     return BagSource(bag, image_topic, fps=fps, truth_topic=truth_topic, label_space=label_space)

@@ -64,6 +64,8 @@ class Source(ABC):
     """Frames per second, the mean where they are not evenly spaced; None where it is unknown."""
     label_space: LabelSpace | None = None
     """What the label ids mean; None without labels."""
+    camera: str = "/camera"
+    """Namespace of the camera in ROS; a usual one where the recording does not say."""
     assumptions: tuple[str, ...] = ()
     """Sentences for the user: what was assumed because nothing said it."""
 

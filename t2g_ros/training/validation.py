@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import torch
 
-from t2g_ros.evaluation.metrics import ConfusionMatrix
+from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix
 from t2g_ros.labels import remap_table, space
 from t2g_ros.model.time2general import Time2General, resolve
 from t2g_ros.training.config import ValidationConfig

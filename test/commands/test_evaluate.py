@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from t2g_ros.cli import main
-from t2g_ros.evaluation.metrics import flicker
-from t2g_ros.evaluation.schema import load_schema
+from t2g_ros.evaluation.metrics.flicker import flicker
+from t2g_ros.evaluation.report.schema import load_schema
 from t2g_ros.inference.baselines import EmaSegmenter, SingleFrameSegmenter
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.labels import IGNORE

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from t2g_ros.evaluation.calibration import BINS, Calibration
+from t2g_ros.evaluation.metrics.calibration import BINS, Calibration
 
 CAMVID = Path(__file__).parents[3] / "shared" / "data" / "camvid" / "val"
 labels = st.sampled_from([0, 1, 255])

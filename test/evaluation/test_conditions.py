@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from t2g_ros.evaluation.conditions import Condition, conditions
+from t2g_ros.evaluation.replay.conditions import Condition, conditions
 
 FRAMES = 400
 ALL = conditions([1, 2, 3, 5, 10], [2, 3, 7], [0.1, 0.3, 0.5, 0.8], ["fog"], [1, 5])

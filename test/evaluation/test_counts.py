@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from t2g_ros.evaluation.counts import MEANS, Counts
+from t2g_ros.evaluation.replay.counts import MEANS, Counts
 
 
 def some(seed: int) -> Counts:

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from t2g_ros.evaluation.flow import (
+from t2g_ros.evaluation.metrics.flicker import flicker
+from t2g_ros.evaluation.metrics.flow import (
     DIS_WIDTH,
     METHODS,
     Flow,
@@ -17,7 +18,6 @@ from t2g_ros.evaluation.flow import (
     farneback,
     farneback_both,
 )
-from t2g_ros.evaluation.metrics import flicker
 
 H, W = 120, 160
 CAMVID = Path(__file__).parents[3] / "shared" / "data" / "camvid" / "val"

@@ -11,10 +11,10 @@ from rosbags.highlevel import AnyReader
 
 from t2g_ros.drawing import overlay
 from t2g_ros.errors import InputError
-from t2g_ros.evaluation.mask_bag import MaskBagWriter
+from t2g_ros.evaluation.outputs.mask_bag import MaskBagWriter
 from t2g_ros.labels import CITYSCAPES19, IGNORE
 from t2g_ros.sources import open_source
-from t2g_ros.sources.bag_writer import CameraBagWriter
+from t2g_ros.sources.bags.camera_writer import CameraBagWriter
 from t2g_ros.types import Frame, Segmentation
 
 IMAGES = ("mask", "confidence", "stability", "color", "overlay")

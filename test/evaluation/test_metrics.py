@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from t2g_ros.evaluation.metrics import ConfusionMatrix, flicker
+from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix
+from t2g_ros.evaluation.metrics.flicker import flicker
 
 N = 3
 labels = st.sampled_from([0, 1, 2, 255])

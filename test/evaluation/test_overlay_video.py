@@ -3,7 +3,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from t2g_ros.evaluation.overlay_video import MAX_PANEL_WIDTH, OverlayVideo
+from t2g_ros.evaluation.outputs.overlay_video import MAX_PANEL_WIDTH, OverlayVideo
 from t2g_ros.labels import CITYSCAPES19
 
 ROAD = CITYSCAPES19.id_of("road")

@@ -21,8 +21,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.support.ui import WebDriverWait
 
 from t2g_ros.evaluation.report import write_report
+from t2g_ros.evaluation.report.schema import SCHEMA, load_schema
 from t2g_ros.evaluation.report.timeline import BUCKETS, kept_points
-from t2g_ros.evaluation.schema import SCHEMA, load_schema
 
 from . import evaluation_results as made
 

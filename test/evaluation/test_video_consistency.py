@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from t2g_ros.evaluation.video_consistency import VideoConsistency
+from t2g_ros.evaluation.metrics.consistency import VideoConsistency
 
 from .label_streams import SHAPE, Step, drive_labels, frame, mean, needs_camvid, runs_of, streams
 

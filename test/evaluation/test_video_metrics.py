@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from t2g_ros.evaluation.flow import Flow, farneback_both
-from t2g_ros.evaluation.video_consistency import VideoConsistency
-from t2g_ros.evaluation.video_metrics import StableFlicker, TemporalConsistency
+from t2g_ros.evaluation.metrics.consistency import VideoConsistency
+from t2g_ros.evaluation.metrics.flicker import StableFlicker
+from t2g_ros.evaluation.metrics.flow import Flow, farneback_both
+from t2g_ros.evaluation.metrics.temporal import TemporalConsistency
 
 from .label_streams import CAMVID, SHAPE, Step, drive_labels, frame, mean, needs_camvid, runs_of, streams
 

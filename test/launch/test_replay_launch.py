@@ -19,7 +19,7 @@ from rosbags.highlevel import AnyReader
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.runtimes import load_runtime
 from t2g_ros.sources import open_source
-from t2g_ros.sources.bag_writer import CameraBagWriter
+from t2g_ros.sources.bags.camera_writer import CameraBagWriter
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

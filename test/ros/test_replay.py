@@ -14,12 +14,9 @@ import pytest
 from rosbags.highlevel import AnyReader
 from rosgraph_msgs.msg import Clock
 
-from t2g_ros.evaluation.mask_bag import MaskBagWriter
-from t2g_ros.inference.segmenter import StreamSegmenter
-from t2g_ros.inference.stability import StabilityMonitor
-from t2g_ros.runtimes import load_runtime
+from t2g_ros.cli import main
 from t2g_ros.sources import open_source
-from t2g_ros.sources.bag_writer import CameraBagWriter
+from t2g_ros.sources.bags.camera_writer import CameraBagWriter
 
 from .bench import FRAME_NS, ROOT, START_NS, Bench, NodeProcess, pixels, stamp_ns
 
@@ -53,7 +50,7 @@ def masks_bag_messages(bag: Path) -> dict[str, list]:
     return found
 
 
-def test_the_live_masks_of_a_bag_equal_the_offline_masks_bag_bit_for_bit(
+def test_the_live_masks_of_a_bag_equal_those_of_evaluate_bit_for_bit(
     bench: Bench,
     start_node: Start,
     drive_bag: Path,
@@ -70,13 +67,9 @@ def test_the_live_masks_of_a_bag_equal_the_offline_masks_bag_bit_for_bit(
         bench.camera.publish(data)
         bench.until(lambda: all(len(messages) == count for messages in live.values()), f"frame {count}")  # noqa: B023
 
-    segmenter = StreamSegmenter(load_runtime(random_model, threads=1))
-    monitor = StabilityMonitor()
-    with MaskBagWriter(tmp_path / "masks", "", space=segmenter.runtime.labels) as writer:
-        for item in open_source(bag=drive_bag, image_topic="/image_raw"):
-            segmentation = segmenter.step(item.frame)
-            assert segmentation is not None
-            writer.add(segmentation, monitor.update(segmentation).map)
+    out = ["--out", str(tmp_path / "out"), "--masks-bag", str(tmp_path / "masks"), "--no-overlay"]
+    model = ["--model", str(random_model), "--threads", "1"]
+    assert main(["evaluate", "--bag", str(drive_bag), "--image-topic", "/image_raw", *model, *out]) == 0
     offline = masks_bag_messages(tmp_path / "masks")
     assert len({msg.data.tobytes() for msg in offline["/segmentation/mask"]}) > FRAMES // 2
     for topic in IMAGES:

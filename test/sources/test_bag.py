@@ -15,7 +15,7 @@ from rosbags.typesys import Stores, get_typestore
 from t2g_ros.errors import InputError
 from t2g_ros.labels import CAMVID11, CITYSCAPES19
 from t2g_ros.sources import open_source
-from t2g_ros.sources.ros_bag import START_NS
+from t2g_ros.sources.bags.writer import START_NS
 
 
 def messages(bag: Path, topic: str) -> list[tuple[int, object]]:

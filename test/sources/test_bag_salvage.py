@@ -19,7 +19,7 @@ from rosbags.rosbag2 import Reader
 
 from t2g_ros.errors import InputError
 from t2g_ros.sources import Source, SourceFrame, open_source
-from t2g_ros.sources.ros_bag import START_NS
+from t2g_ros.sources.bags.writer import START_NS
 
 FRAMES = 14
 FRAME_NS = 100_000_000

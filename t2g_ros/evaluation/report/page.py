@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t2g_ros.evaluation.report import wording
+from t2g_ros.evaluation.report.schema import load_schema
 from t2g_ros.evaluation.report.series import Key, Series, series_of
-from t2g_ros.evaluation.schema import load_schema
 
 if TYPE_CHECKING:
     from t2g_ros.evaluation.report.charts import Chart
@@ -88,7 +88,7 @@ def write_report(results: dict[str, Any], moments: Sequence[Moment], path: Path)
     """Write the page that shows an evaluation.
 
     Args:
-        results: the contents of metrics.json; see `t2g_ros.evaluation.schema`.
+        results: the contents of metrics.json; see `t2g_ros.evaluation.report.schema`.
         moments: in the order in which they are shown.
         path: of the HTML file.
     """

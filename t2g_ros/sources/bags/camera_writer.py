@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 
 from t2g_ros.labels import LabelSpace
-from t2g_ros.sources.bag import COMPRESSED_TYPE
-from t2g_ros.sources.bag_truth import LABELS, MASK
+from t2g_ros.sources.bags.source import COMPRESSED_TYPE
+from t2g_ros.sources.bags.truth import LABELS, MASK
+from t2g_ros.sources.bags.writer import RosBagWriter, StampShift
 from t2g_ros.sources.base import SourceFrame
-from t2g_ros.sources.ros_bag import RosBagWriter, StampShift
 
 JPEG_QUALITY = 95
 
@@ -23,7 +23,7 @@ class CameraBagWriter:
     Every frame gives `image_raw` (or `image_raw/compressed`) and `camera_info`, and where it has labels
     `ground_truth/mask` (mono8), all under the frame's stamp (one that starts at 0 is shifted by `StampShift`);
     `ground_truth/labels` says once what the ids mean. `compression` is that of the images, "raw" or "jpeg"; `storage`
-    is a key of `ros_bag.STORAGES`.
+    is a key of `writer.STORAGES`.
     The intrinsics are unknown, so the camera_info's K is zero, which is ROS' sign for an uncalibrated camera.
 
     Raises:

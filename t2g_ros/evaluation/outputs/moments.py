@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.drawing import overlay
-from t2g_ros.evaluation.judge import FrameFigures
-from t2g_ros.evaluation.replay import Shot
+from t2g_ros.evaluation.replay.judge import FrameFigures
+from t2g_ros.evaluation.replay.loop import Shot
 from t2g_ros.evaluation.report import Moment
 from t2g_ros.labels import LabelSpace, remap_table
 from t2g_ros.types import NS_PER_S, Segmentation

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from t2g_ros.evaluation.judge import FrameFigures
-from t2g_ros.evaluation.mask_bag import MaskBagWriter
-from t2g_ros.evaluation.moments import WorstMoments
-from t2g_ros.evaluation.overlay_video import OverlayVideo
-from t2g_ros.evaluation.replay import Shot
+from t2g_ros.evaluation.outputs.mask_bag import MaskBagWriter
+from t2g_ros.evaluation.outputs.moments import WorstMoments
+from t2g_ros.evaluation.outputs.overlay_video import OverlayVideo
+from t2g_ros.evaluation.replay.judge import FrameFigures
+from t2g_ros.evaluation.replay.loop import Shot
 from t2g_ros.inference.stability import StabilityMonitor
 from t2g_ros.types import Segmentation
 

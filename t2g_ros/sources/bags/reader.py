@@ -14,11 +14,11 @@ from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_typestore
 
 from t2g_ros.errors import InputError
-from t2g_ros.sources.bag_message import BagMessage
+from t2g_ros.sources.bags.message import BagMessage
+from t2g_ros.sources.bags.salvage_mcap import salvage_mcap
+from t2g_ros.sources.bags.salvage_sqlite import salvage_sqlite, why_unfinished
 from t2g_ros.sources.base import Losses
 from t2g_ros.sources.natural import natural_key
-from t2g_ros.sources.salvage_mcap import salvage_mcap
-from t2g_ros.sources.salvage_sqlite import salvage_sqlite, why_unfinished
 from t2g_ros.types import NS_PER_S
 
 SALVAGED = {".mcap": salvage_mcap, ".db3": salvage_sqlite}

@@ -9,7 +9,7 @@ import numpy as np
 
 from t2g_ros.drawing import overlay
 from t2g_ros.labels import LabelSpace
-from t2g_ros.sources.ros_bag import RosBagWriter, StampShift
+from t2g_ros.sources.bags.writer import RosBagWriter, StampShift
 from t2g_ros.types import Segmentation
 
 

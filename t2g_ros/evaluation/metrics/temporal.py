@@ -1,15 +1,12 @@
-"""What two predictions in a row are judged by: TC along optical flow, and flicker where the truth is at rest.
-
-Each is told of consecutive frames by `update` and of a break between them (a gap, another video) by `cut`.
-"""
+"""Temporal consistency (TC) along optical flow."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from t2g_ros.evaluation.flow import Flow, carry
-from t2g_ros.evaluation.metrics import ConfusionMatrix, Mean, check_labels, flicker
+from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix, check_labels
+from t2g_ros.evaluation.metrics.flow import Flow, carry
 from t2g_ros.labels import IGNORE
 
 
@@ -60,46 +57,3 @@ class TemporalConsistency:
         occurred = matrix.any(axis=1) | matrix[:, :-1].any(axis=0)
         # A class of one side only has no overlap; `iou` calls that nan where the class is never in a row.
         return float(np.nan_to_num(self.confusion.iou())[occurred].mean()) if occurred.any() else float("nan")
-
-
-class StableFlicker:
-    """Flicker where the truth stands still: share of the pixels of one class in the truth of two frames in a row,
-    labelled in both predictions, whose predicted label changed; mean over the pairs of frames.
-
-    What remains of the flicker when motion of the scene is taken out by the truth instead of by flow.
-    """
-
-    def __init__(self) -> None:
-        self.pairs = Mean()
-        self._last: tuple[NDArray[np.uint8], NDArray[np.uint8]] | None = None
-
-    def update(self, pred: NDArray[np.uint8], truth: NDArray[np.uint8] | None) -> float:
-        """Take in the next frame and return its own share, 0..1, against the frame before; nan if there is none.
-
-        Args:
-            pred: (H, W) uint8 class ids.
-            truth: (H, W) uint8 class ids; None, where the frame has no labels, breaks the run as `cut` does.
-
-        Raises:
-            ValueError: the labels are not uint8, or not of one size since the last break.
-        """
-        if truth is None:
-            self.cut()
-            return float("nan")
-        share = float("nan")
-        check_labels(pred, truth, None if self._last is None else self._last[0])
-        if self._last is not None:
-            last_pred, last_truth = self._last
-            at_rest = (truth == last_truth) & (truth != IGNORE)
-            share = flicker(last_pred, np.where(at_rest, pred, np.uint8(IGNORE)))
-            self.pairs.add(share)
-        self._last = pred.copy(), truth.copy()
-        return share
-
-    def cut(self) -> None:
-        """Do not compare the next frame with the last."""
-        self._last = None
-
-    def flicker(self) -> float:
-        """Mean share, 0..1, over the pairs of frames; nan if there is none."""
-        return self.pairs.value

@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-from t2g_ros.sources.bag_message import BagMessage
+from t2g_ros.sources.bags.message import BagMessage
 from t2g_ros.sources.base import Losses
 
 MAX_PROBES = 20_000

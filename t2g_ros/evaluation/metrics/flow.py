@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from t2g_ros.evaluation.metrics import flicker
+from t2g_ros.evaluation.metrics.flicker import flicker
 from t2g_ros.labels import IGNORE
 
 FARNEBACK = {

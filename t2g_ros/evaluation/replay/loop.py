@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.errors import InputError
-from t2g_ros.evaluation.conditions import Condition
 from t2g_ros.evaluation.corruptions import Corruption
-from t2g_ros.evaluation.counts import Counts
-from t2g_ros.evaluation.flow import Method
-from t2g_ros.evaluation.judge import Flows, FrameFigures, Judge, TruthFlicker
+from t2g_ros.evaluation.metrics.flow import Method
+from t2g_ros.evaluation.replay.conditions import Condition
+from t2g_ros.evaluation.replay.counts import Counts
+from t2g_ros.evaluation.replay.judge import Flows, FrameFigures, Judge, TruthFlicker
 from t2g_ros.labels import LabelSpace, remap_table
 from t2g_ros.sources import Source, SourceFrame
 from t2g_ros.types import Frame, Segmentation

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from t2g_ros.evaluation.judge import FrameFigures
-from t2g_ros.evaluation.replay import Shot
+from t2g_ros.evaluation.replay.judge import FrameFigures
+from t2g_ros.evaluation.replay.loop import Shot
 from t2g_ros.types import NS_PER_S, Segmentation
 
 SERIES = ("flicker", "flicker_compensated", "truth_flicker", "pixel_accuracy")

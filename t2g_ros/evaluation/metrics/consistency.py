@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from t2g_ros.evaluation.metrics import Mean, check_labels
+from t2g_ros.evaluation.metrics.confusion import check_labels
+from t2g_ros.evaluation.metrics.mean import Mean
 from t2g_ros.labels import IGNORE
 
 LONGEST = 255

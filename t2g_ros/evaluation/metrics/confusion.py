@@ -1,8 +1,6 @@
-"""What masks are judged by: IoU over a confusion matrix, and flicker; and what all metrics share."""
+"""Intersection over union from counts of true against predicted classes."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,38 +59,6 @@ class ConfusionMatrix:
         iou = self.iou()
         present = ~np.isnan(iou)
         return float(iou[present].mean()) if present.any() else float("nan")
-
-
-def flicker(prev: NDArray[np.uint8], cur: NDArray[np.uint8]) -> float:
-    """Share, 0..1, of the pixels labelled in both frames whose label changed; nan if no pixel is.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
-    if prev.shape != cur.shape:
-        raise ValueError(f"flicker: labels {prev.shape} and {cur.shape}, expected one shape")
-    labelled = (prev != IGNORE) & (cur != IGNORE)
-    total = np.count_nonzero(labelled)
-    return np.count_nonzero((prev != cur) & labelled) / total if total else float("nan")
-
-
-@dataclass
-class Mean:
-    """A mean that grows; the means of two halves merge by adding both fields."""
-
-    total: float = 0.0
-    count: int = 0
-
-    def add(self, value: float) -> None:
-        """Take in one value; nan, which says that there was nothing to measure, is left out."""
-        if value == value:
-            self.total += value
-            self.count += 1
-
-    @property
-    def value(self) -> float:
-        """The mean; nan if there were no values."""
-        return self.total / self.count if self.count else float("nan")
 
 
 def check_labels(pred: NDArray[np.uint8], other: NDArray[np.uint8], before: NDArray[np.uint8] | None = None) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from t2g_ros.errors import InputError
 from t2g_ros.image_messages import to_rgb
 from t2g_ros.labels import LabelSpace, space
-from t2g_ros.sources.bag_matching import matched
-from t2g_ros.sources.bag_message import BagMessage
-from t2g_ros.sources.bag_reader import BagReader
-from t2g_ros.sources.bag_truth import LABELS, MASK, mask_ids, read_space
+from t2g_ros.sources.bags.matching import matched
+from t2g_ros.sources.bags.message import BagMessage
+from t2g_ros.sources.bags.reader import BagReader
+from t2g_ros.sources.bags.truth import LABELS, MASK, mask_ids, read_space
 from t2g_ros.sources.base import Losses, Source, SourceFrame
 from t2g_ros.types import NS_PER_S, Frame
 
@@ -54,6 +54,7 @@ class BagSource(Source):
         self._fps = fps
         self._bag = BagReader(path)
         self.topic = self._choose_topic(topic)
+        self.camera = _beside(self.topic, "").rstrip("/")
         self.count = self._bag.topics[self.topic].count
         self.fps = fps or (self.count * NS_PER_S / self._bag.span_ns if self._bag.span_ns else None)
         self.truth_topic = self._choose_truth(truth_topic, label_space)

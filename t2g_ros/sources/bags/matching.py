@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from t2g_ros.sources.bag_message import BagMessage
+from t2g_ros.sources.bags.message import BagMessage
 from t2g_ros.sources.base import Losses
 
 WINDOW = 8

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from t2g_ros.evaluation.metrics import Mean
+from t2g_ros.evaluation.metrics.mean import Mean
 
 MEANS = (
     "flicker",

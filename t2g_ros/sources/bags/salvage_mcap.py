@@ -19,7 +19,7 @@ from zlib import crc32
 
 from lz4.frame import LZ4FrameDecompressor
 
-from t2g_ros.sources.bag_message import BagMessage
+from t2g_ros.sources.bags.message import BagMessage
 from t2g_ros.sources.base import Losses
 
 if sys.version_info >= (3, 14):

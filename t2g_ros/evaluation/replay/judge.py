@@ -9,12 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from t2g_ros.evaluation.calibration import Calibration
-from t2g_ros.evaluation.counts import Counts
-from t2g_ros.evaluation.flow import Flow, compensated_flicker
-from t2g_ros.evaluation.metrics import ConfusionMatrix, flicker
-from t2g_ros.evaluation.video_consistency import VideoConsistency
-from t2g_ros.evaluation.video_metrics import StableFlicker, TemporalConsistency
+from t2g_ros.evaluation.metrics.calibration import Calibration
+from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix
+from t2g_ros.evaluation.metrics.consistency import VideoConsistency
+from t2g_ros.evaluation.metrics.flicker import StableFlicker, flicker
+from t2g_ros.evaluation.metrics.flow import Flow, compensated_flicker
+from t2g_ros.evaluation.metrics.temporal import TemporalConsistency
+from t2g_ros.evaluation.replay.counts import Counts
 from t2g_ros.labels import IGNORE
 from t2g_ros.types import Segmentation
 

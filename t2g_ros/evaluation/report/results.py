@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 
 from t2g_ros import __version__
-from t2g_ros.evaluation.calibration import Calibration
-from t2g_ros.evaluation.conditions import Condition
-from t2g_ros.evaluation.counts import MEANS, Counts
-from t2g_ros.evaluation.metrics import ConfusionMatrix
-from t2g_ros.evaluation.replay import Run
-from t2g_ros.evaluation.video_metrics import TemporalConsistency
+from t2g_ros.evaluation.metrics.calibration import Calibration
+from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix
+from t2g_ros.evaluation.metrics.temporal import TemporalConsistency
+from t2g_ros.evaluation.replay.conditions import Condition
+from t2g_ros.evaluation.replay.counts import MEANS, Counts
+from t2g_ros.evaluation.replay.loop import Run
 from t2g_ros.labels import LabelSpace
 
 PERCENTILES = (50, 95, 99)

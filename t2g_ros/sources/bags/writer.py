@@ -14,7 +14,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from t2g_ros.errors import InputError
 from t2g_ros.labels import LabelSpace
-from t2g_ros.sources.bag import RAW_TYPE
+from t2g_ros.sources.bags.source import RAW_TYPE
 from t2g_ros.types import NS_PER_S
 
 BAG_VERSION: Final = 8

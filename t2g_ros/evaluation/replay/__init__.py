@@ -1,0 +1,1 @@
+"""Recordings through models under conditions, judged into counts."""
