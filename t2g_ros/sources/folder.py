@@ -147,7 +147,8 @@ def _read_labels(path: Path, size: tuple[int, int], label_space: LabelSpace | No
 
 
 def _highest_id(labels: np.ndarray) -> int:
-    return int(labels.max(initial=0, where=labels != IGNORE))
+    # Void wraps around to 0: several times as fast as to mask it.
+    return max(int((labels + np.uint8(1)).max(initial=0)) - 1, 0)
 
 
 def _guess_space(files: Iterable[Path]) -> LabelSpace:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -36,6 +36,16 @@ def moment_from_json(values: dict[str, Any]) -> Moment:
     return Moment(**{**values, "pictures": pictures})
 
 
+class _Kept(NamedTuple):
+    """A frame of which pictures may be needed."""
+
+    time_s: float
+    shot: Shot
+    mask: NDArray[np.uint8]
+    stability: NDArray[np.uint8]
+    truth_flicker: float
+
+
 class WorstMoments:
     """Keeps the `SHOWN` frames whose labels changed most where flow can follow, and no more, however long the drive.
 
@@ -50,7 +60,7 @@ class WorstMoments:
         self._table = remap_table(labels, space)
         self._space = space
         self._first_ns: int | None = None
-        self._worst: dict[int, tuple[float, Moment]] = {}
+        self._worst: dict[int, tuple[float, _Kept]] = {}
 
     def add(
         self,
@@ -74,21 +84,26 @@ class WorstMoments:
             return
         if weakest is not None:
             del self._worst[weakest]
-        what = f"{100 * score:.1f} % of the followed pixels changed their class"
-        if truth_flicker[1] == truth_flicker[1]:
-            what += f", in the ground truth {100 * truth_flicker[1]:.1f} %"
         mask = np.take(self._table, segmentation.labels)
-        pictures = {"image": shot.frame.rgb, "mask": overlay(shot.frame.rgb, mask, self._space, TINT)}
-        if shot.truth is not None:
-            pictures["ground truth"] = overlay(shot.frame.rgb, shot.truth, self._space, TINT)
-        unstable = cv2.applyColorMap(255 - stability, cv2.COLORMAP_INFERNO)
-        pictures["stability"] = np.asarray(cv2.cvtColor(unstable, cv2.COLOR_BGR2RGB), np.uint8)
-        jpegs = {caption: _jpeg(picture, shot.frame.size) for caption, picture in pictures.items()}
-        self._worst[second] = score, Moment(self._input, round(time_s, 3), shot.item.name, what, jpegs)
+        self._worst[second] = score, _Kept(time_s, shot._replace(flows=None), mask, stability, truth_flicker[1])
 
     def moments(self) -> list[Moment]:
         """The worst first."""
-        return [moment for _, moment in sorted(self._worst.values(), key=lambda pair: -pair[0])]
+        worst = sorted(self._worst.values(), key=lambda pair: -pair[0])
+        return [self._moment(score, kept) for score, kept in worst]
+
+    def _moment(self, score: float, kept: _Kept) -> Moment:
+        shot = kept.shot
+        what = f"{100 * score:.1f} % of the followed pixels changed their class"
+        if kept.truth_flicker == kept.truth_flicker:
+            what += f", in the ground truth {100 * kept.truth_flicker:.1f} %"
+        pictures = {"image": shot.frame.rgb, "mask": overlay(shot.frame.rgb, kept.mask, self._space, TINT)}
+        if shot.truth is not None:
+            pictures["ground truth"] = overlay(shot.frame.rgb, shot.truth, self._space, TINT)
+        unstable = cv2.applyColorMap(255 - kept.stability, cv2.COLORMAP_INFERNO)
+        pictures["stability"] = np.asarray(cv2.cvtColor(unstable, cv2.COLOR_BGR2RGB), np.uint8)
+        jpegs = {caption: _jpeg(picture, shot.frame.size) for caption, picture in pictures.items()}
+        return Moment(self._input, round(kept.time_s, 3), shot.item.name, what, jpegs)
 
 
 def _jpeg(rgb: NDArray[np.uint8], size: tuple[int, int]) -> bytes:

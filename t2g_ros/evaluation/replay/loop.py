@@ -23,8 +23,8 @@ from t2g_ros.labels import LabelSpace, remap_table
 from t2g_ros.sources import Source, SourceFrame
 from t2g_ros.types import Frame, Segmentation
 
-CHUNK = 4
-"""Frames that are read, segmented and judged at a time."""
+CHUNK = 8
+"""Frames that are read, segmented and judged at a time; fewer at first, since the engine waits for them."""
 
 
 class Segmenter(Protocol):
@@ -135,10 +135,12 @@ class Replay:
         waiting: deque[Shot] = deque()
         with ThreadPoolExecutor(max_workers=1) as reader:
             try:
-                chunk = reader.submit(take, shots)
+                count = 1
+                chunk = reader.submit(take, shots, count)
                 while read := chunk.result():
                     steps = [step for shot in read if (step := _step(segmenters, shot, waiting)) is not None]
-                    chunk = reader.submit(take, shots)
+                    count = min(2 * count, CHUNK)
+                    chunk = reader.submit(take, shots, count)
                     yield from steps  # judged by the caller now
             finally:
                 reader.submit(shots.close).result()  # where it was opened, as SQLite wants it
@@ -182,9 +184,9 @@ class Replay:
             self.losses.append(f"{repeated} frames repeat the stamp of the frame before and were left out")
 
 
-def take(shots: Iterator[Shot]) -> list[Shot]:
-    """Return the next chunk, empty at the end."""
-    return list(islice(shots, CHUNK))
+def take(shots: Iterator[Shot], count: int) -> list[Shot]:
+    """Return that many of the next shots, fewer at the end."""
+    return list(islice(shots, count))
 
 
 def _step(segmenters: list[Segmenter], shot: Shot, waiting: deque[Shot]) -> tuple[Shot, list[Segmentation]] | None:
