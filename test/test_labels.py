@@ -16,6 +16,7 @@ from t2g_ros.labels import (
     SPACES,
     LabelSpace,
     camvid32_from_colors,
+    common_space,
     group_matrix,
     remap_table,
     space,
@@ -162,3 +163,29 @@ def test_camvid32_colours_are_the_inverse_of_its_palette() -> None:
     for color in ((0, 0, 1), (255, 255, 255)):
         with pytest.raises(ValueError, match="is not a colour of camvid32"):
             camvid32_from_colors(np.array([[color]], np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("spaces", "expected"),
+    [
+        ([CITYSCAPES19], CITYSCAPES19),
+        ([CITYSCAPES19, CAMVID11], CAMVID11),
+        ([CITYSCAPES19, CAMVID32], DGVSS15),
+        ([CAMVID32, CAMVID11], CAMVID11),
+        ([CITYSCAPES19, CITYSCAPES19, DGVSS15], DGVSS15),
+        ([CITYSCAPES19, CAMVID32, CAMVID11], CAMVID11),
+    ],
+)
+def test_spaces_meet_in_the_finest_that_they_share(spaces: list[LabelSpace], expected: LabelSpace) -> None:
+    assert common_space(spaces) is expected
+    assert common_space(spaces[::-1]) is expected
+
+
+def test_the_common_space_can_be_chosen_where_all_map_to_it() -> None:
+    assert common_space([CITYSCAPES19], "camvid11") is CAMVID11
+    with pytest.raises(ValueError, match="cityscapes19 and camvid11: 'dgvss15' is not one"):
+        common_space([CITYSCAPES19, CAMVID11], "dgvss15")
+    with pytest.raises(ValueError, match="no label space is known"):
+        common_space([CAMVID11, DGVSS15])
+    with pytest.raises(ValueError, match="unknown label space 'x'"):
+        common_space([CAMVID11], "x")

@@ -151,6 +151,39 @@ def test_baselines_are_the_same_network_without_its_memory(evaluate: Evaluate, d
     assert len({row["flicker"] for row in found.values()}) == 3
 
 
+def test_a_bag_gives_the_figures_of_the_frames_that_it_was_made_from(
+    evaluate: Evaluate, drive: Path, tmp_path: Path
+) -> None:
+    assert main(["make-bag", "--frames", str(drive), "--out", str(tmp_path / "bag")]) == 0
+    arguments = ("--strides", "2", "--no-overlay")
+    of_bag = evaluate("--bag", tmp_path / "bag", *arguments)
+    assert rows(of_bag) == rows(evaluate("--frames", drive, *arguments))
+    assert of_bag["inputs"][0]["truth_label_space"] == "cityscapes19"
+
+
+def test_the_masks_bag_holds_every_mask_under_its_stamp(
+    evaluate: Evaluate, drive: Path, tmp_path: Path, random_model: Path
+) -> None:
+    evaluate("--frames", drive, "--strides", "1,3", "--masks-bag", tmp_path / "masks", "--no-overlay")
+    segmenter = StreamSegmenter(load_runtime(random_model, runtime="torch", precision="f32"))
+    bag = open_source(bag=tmp_path / "masks", image_topic="/camera/segmentation/mask")
+    for item, mask in zip(open_source(frames=drive), bag, strict=True):
+        segmentation = segmenter.step(item.frame)
+        assert segmentation is not None
+        assert mask.frame.stamp_ns == item.frame.stamp_ns + 10**9  # 0 means "not set" in ROS
+        np.testing.assert_array_equal(mask.frame.rgb[..., 0], segmentation.labels)
+
+
+def test_several_models_stand_side_by_side(evaluate: Evaluate, drive: Path, tmp_path: Path, random_model: Path) -> None:
+    for suffix in (".safetensors", ".yaml"):
+        shutil.copy(random_model.with_suffix(suffix), tmp_path / f"other{suffix}")
+    metrics = evaluate("--frames", drive, "--model", tmp_path / "other.safetensors", "--no-overlay")
+    assert [model["model"] for model in metrics["models"]] == ["tiny_test", "tiny_test_2"]
+    one, other = rows(metrics)
+    assert (one.pop("model"), other.pop("model")) == ("tiny_test", "tiny_test_2")
+    assert one == other
+
+
 def test_truth_and_masks_meet_in_the_classes_asked_for(evaluate: Evaluate, drive: Path) -> None:
     metrics = evaluate("--frames", drive, "--classes", "dgvss15")
     assert metrics["settings"]["label_space"] == "dgvss15"
