@@ -53,6 +53,16 @@ def speeds(runtime: Runtime, out: Path) -> tuple[float, float, float]:
     return bare_fps(runtime), judged, shown
 
 
+def as_readme(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
+    """The README's table: one line per condition, in every cell the three modes."""
+    lines = [f"| {' | '.join(['', *columns.values()])} |", "|---" * (len(columns) + 1) + "|"]
+    for condition in dict.fromkeys(row["condition"] for row in rows):
+        modes = [row for row in rows if row["condition"] == condition]
+        cells = [" / ".join("-" if row[key] is None else f"{row[key]:.1f}" for row in modes) for key in columns]
+        lines.append(f"| {' | '.join([condition, *cells])} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("out/replay"), help="folder for the reports")
@@ -62,7 +72,7 @@ def main() -> None:
     rounds = np.array([speeds(runtime, args.out / "speed") for _ in range(ROUNDS)])
     bare, judged, shown = np.median(rounds, axis=0)
     ratios = rounds[:, 1:] / rounds[:, :1]
-    results = {
+    results: dict[str, Any] = {
         "bare_fps": float(bare),
         "evaluate_fps": float(judged),
         "evaluate_with_overlay_fps": float(shown),
@@ -78,6 +88,9 @@ def main() -> None:
         ("reading and metrics", "and the overlay video"), (judged, shown), ratios.T, strict=True
     ):
         print(f"with {what} {fps:.1f}: {100 * np.median(ratio):.0f} % of it ({100 * ratio.min():.0f} %)")
+    columns = {"flicker": "flicker", "flicker_compensated": "compensated", "tc": "TC"}
+    print(as_readme(results["camvid"]["rows"], {"miou": "mIoU", "mvc8": "mVC8", "mvc16": "mVC16"} | columns))
+    print(as_readme(results["highway"]["rows"], columns))
     if args.json:
         args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
