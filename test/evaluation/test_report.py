@@ -22,7 +22,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from t2g_ros.evaluation.report import write_report
 from t2g_ros.evaluation.report.schema import SCHEMA, load_schema
-from t2g_ros.evaluation.report.timeline import BUCKETS, kept_points
+from t2g_ros.evaluation.report.timeline_chart import BUCKETS, kept_points
 
 from . import evaluation_results as made
 

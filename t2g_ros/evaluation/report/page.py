@@ -209,7 +209,7 @@ def memory_changes(series: Sequence[Series], compared: Sequence[str]) -> list[tu
 
 def timelines(results: dict[str, Any], series: Sequence[Series], moments: Sequence[Moment]) -> list[Any]:
     """One chart per recording, of what was measured in it under the headline's condition."""
-    from t2g_ros.evaluation.report.timeline import timeline
+    from t2g_ros.evaluation.report.timeline_chart import timeline
 
     condition = results["rows"][0]["condition"]
     found = [entry for entry in results["timelines"] if entry["condition"] == condition]
