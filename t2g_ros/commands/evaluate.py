@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from t2g_ros.commands.arguments import (
     DEFAULT_MODEL,
@@ -18,21 +19,24 @@ from t2g_ros.commands.arguments import (
     runtime_from,
     sources_from,
 )
-from t2g_ros.errors import T2GError
 
 SEVERITIES = range(1, 6)
+EXIT_PARTIAL = 1
+"""Some recordings could not be evaluated."""
+T = TypeVar("T")
 
 
 def stride_list(text: str) -> list[int]:
     """Return whole numbers of at least 1, for argparse: `1,2,5`."""
-    return [positive_int(part) for part in text.split(",")]
+    return _each(text, positive_int, "whole numbers of at least 1, such as 1,2,5")
 
 
 def share_list(text: str) -> list[float]:
     """Return numbers between 0 and 1, for argparse: `0.1,0.3`."""
-    shares = [float(part) for part in text.split(",")]
+    expected = "shares between 0 and 1, such as 0.1,0.3"
+    shares = _each(text, float, expected)
     if not all(0 < share < 1 for share in shares):
-        raise argparse.ArgumentTypeError(f"{text}: expected shares between 0 and 1, such as 0.1,0.3")
+        raise argparse.ArgumentTypeError(f"{text}: expected {expected}")
     return shares
 
 
@@ -48,13 +52,19 @@ def family_list(text: str) -> list[str]:
 
 def severity_list(text: str) -> list[int]:
     """Return severities, for argparse: `3`, `1,5` or `1-5`."""
-    severities: list[int] = []
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        severities += range(int(first), int(last or first) + 1)
+    expected = "severities of 1 to 5, such as 3 or 1-5"
+    spans = [_each(part, int, expected, "-") for part in text.split(",")]
+    severities = [severity for span in spans for severity in range(span[0], span[-1] + 1)]
     if not severities or not all(severity in SEVERITIES for severity in severities):
-        raise argparse.ArgumentTypeError(f"{text}: expected severities of 1 to 5, such as 3 or 1-5")
+        raise argparse.ArgumentTypeError(f"{text}: expected {expected}")
     return severities
+
+
+def _each(text: str, kind: Callable[[str], T], expected: str, separator: str = ",") -> list[T]:
+    try:
+        return [kind(part) for part in text.split(separator)]
+    except (ValueError, argparse.ArgumentTypeError):
+        raise argparse.ArgumentTypeError(f"{text}: expected {expected}") from None
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -89,11 +99,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate and print the table of figures."""
-    from t2g_ros.evaluation.evaluate import Evaluation, Options, prepare
+    from t2g_ros.evaluation.evaluate import Evaluation, Options
     from t2g_ros.evaluation.replay.conditions import conditions
     from t2g_ros.evaluation.shards import Shards
 
     shards = Shards()
+    args.threads = args.threads or shards.threads
     sources = sources_from(args)
     options = Options(
         conditions=conditions(args.strides, args.jitter, args.drop, args.corruptions, args.severities),
@@ -106,25 +117,23 @@ def run(args: argparse.Namespace) -> int:
         lag_frames=args.lag_frames,
         overlay=not args.no_overlay,
         masks_bag=args.masks_bag,
+        threads=args.threads,
         command=["t2g", *sys.argv[1:]],
     )
-    args.threads = args.threads or shards.threads
-    load = partial(runtime_from, args)
-    try:
-        with shards.together():
-            if shards.leads:
-                prepare(args.out, args.masks_bag)
-            shards.gather("ready")
-            results = Evaluation(sources, args.model or [DEFAULT_MODEL], load, options, shards).run()
-    except OSError as error:
-        raise T2GError(f"output {args.out}: cannot be written ({error})") from error
-    if results is not None:
-        print(as_table(results["rows"]))
-        for recording in results["inputs"]:
-            for loss in recording["lost"]:
-                print(f"t2g: {recording['name']}: {loss}", file=sys.stderr)
-        print(f"evaluate: metrics.json and report.html are in {args.out}")
-    return 0
+    with shards.together():
+        evaluation = Evaluation(sources, args.model or [DEFAULT_MODEL], partial(runtime_from, args), options, shards)
+        if shards.leads:
+            evaluation.prepare()
+        shards.gather("ready")
+        results = evaluation.run()
+    if results is None:
+        return 0
+    print(as_table(results["rows"]))
+    for recording in results["inputs"]:
+        for loss in recording["lost"]:
+            print(f"t2g: {recording['name']}: {loss}", file=sys.stderr)
+    print(f"evaluate: metrics.json and report.html are in {args.out}")
+    return 0 if all(recording["frames"] for recording in results["inputs"]) else EXIT_PARTIAL
 
 
 COLUMNS = {

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import partial
@@ -17,15 +15,13 @@ from tqdm import tqdm
 
 from t2g_ros.errors import InputError
 from t2g_ros.evaluation.metrics.flow import METHODS
-from t2g_ros.evaluation.outputs.mask_bag import MaskBagWriter
-from t2g_ros.evaluation.outputs.moments import WorstMoments, moment_from_json, moment_to_json
-from t2g_ros.evaluation.outputs.overlay_video import OverlayVideo
-from t2g_ros.evaluation.outputs.showing import Showing
+from t2g_ros.evaluation.outputs.folder import OutputFolder
+from t2g_ros.evaluation.outputs.moments import SHOWN, WorstMoments, moment_from_json, moment_to_json
 from t2g_ros.evaluation.outputs.timeline import Timeline
 from t2g_ros.evaluation.replay.conditions import Condition
 from t2g_ros.evaluation.replay.counts import Counts
 from t2g_ros.evaluation.replay.loop import Observer, Replay, Run
-from t2g_ros.evaluation.report import Moment, write_report
+from t2g_ros.evaluation.report import Moment
 from t2g_ros.evaluation.report.results import add_drops, machine, row, versions
 from t2g_ros.evaluation.report.schema import SCHEMA
 from t2g_ros.evaluation.shards import Shards
@@ -37,8 +33,6 @@ from t2g_ros.runtimes import Runtime
 from t2g_ros.sources import Source
 
 EMA_WEIGHT = 0.5
-UNKNOWN_RATE_HZ = 10.0
-"""Pictures per second of the overlay video of a recording that does not say its own."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,8 @@ class Options:
     lag_frames: int = 0
     overlay: bool = True
     masks_bag: Path | None = None
+    threads: int = 0
+    """CPU threads of an engine, for the record."""
     command: Sequence[str] = field(default=())
     """As typed, for the record."""
 
@@ -92,6 +88,7 @@ class Evaluation:
         self._names = _names(sources)
         self._options = options
         self._shards = shards
+        self._folder = OutputFolder(options.out, self._names, options.overlay, options.masks_bag)
         self._models: list[dict[str, Any]] = []
         self._runs: list[Run] = []
         for model in models:
@@ -103,23 +100,43 @@ class Evaluation:
         except ValueError as error:
             raise InputError(f"evaluate: {error}; say with --classes in which to judge") from error
 
+    def prepare(self) -> None:
+        """Make room for the results; see `OutputFolder.prepare`. Only the process that leads should."""
+        self._folder.prepare(self._sources)
+
     def run(self) -> dict[str, Any] | None:
-        """Evaluate, write the results, and return what is in metrics.json; None on processes that do not lead."""
+        """Evaluate, write the results, and return what is in metrics.json; None on processes that do not lead.
+
+        A recording that cannot be evaluated is named among the inputs, with 0 frames and the reason, and the others
+        are judged without it.
+
+        Raises:
+            InputError: no recording can be evaluated.
+            T2GError: the results cannot be written.
+        """
         start = time.perf_counter()
         units = [(s, c) for s in range(len(self._sources)) for c in range(len(self._options.conditions))]
         mine = units[self._shards.rank :: self._shards.count]
-        progress = tqdm(mine, desc="evaluate", unit="replay", disable=None)
-        done = [self._unit(source, condition) for source, condition in progress]
+        with tqdm(total=self._masks_due(mine), desc="evaluate", unit="frame", disable=None) as progress:
+            done = [self._unit(source, condition, progress.update) for source, condition in mine]
         gathered = self._shards.gather(done)
         if not self._shards.leads:
             return None
         # In the order of one process, so that sums of floats are the same to the last bit.
         by_unit = {(unit["source"], unit["condition"]): unit for part in gathered for unit in part}
         results, moments = self._merge([by_unit[unit] for unit in units], time.perf_counter() - start)
-        text = json.dumps(results, indent=1, allow_nan=False)
-        (self._options.out / "metrics.json").write_text(text + "\n", encoding="utf-8")
-        write_report(results, moments, self._options.out / "report.html")
+        self._folder.write(results, moments)
         return results
+
+    def _masks_due(self, units: Sequence[tuple[int, int]]) -> int | None:
+        """How many frames the replays will segment, None where a recording does not say its length."""
+        total = 0.0
+        for source, condition in units:
+            count, under = self._sources[source].count, self._options.conditions[condition]
+            if count is None:
+                return None
+            total += count * (under.streams * (1 - under.drop) if under.drop else 1)
+        return round(total)
 
     def _open(self, model: str, load: Callable[[str], Runtime]) -> None:
         """Add the runs of a model; each mode has clip buffers of its own."""
@@ -152,12 +169,15 @@ class Evaluation:
             }
         )
 
-    def _unit(self, source_index: int, condition_index: int) -> dict[str, Any]:
+    def _unit(self, source_index: int, condition_index: int, tick: Callable[[], object]) -> dict[str, Any]:
         """Replay one recording under one condition; returns plain values."""
         source, condition = self._sources[source_index], self._options.conditions[condition_index]
-        replay = Replay(self._runs, self._space, METHODS[self._options.flow])
+        replay = Replay(self._runs, self._space, METHODS[self._options.flow], tick)
         unit: dict[str, Any] = {"source": source_index, "condition": condition_index}
-        counts = replay(source, condition) if condition_index else self._headline(replay, source_index, unit)
+        try:
+            counts = replay(source, condition) if condition_index else self._headline(replay, source_index, unit)
+        except InputError as error:
+            return unit | {"failed": str(error)}
         return unit | {"counts": [each.to_json() for each in counts]}
 
     def _headline(self, replay: Replay, source_index: int, unit: dict[str, Any]) -> list[Counts]:
@@ -166,41 +186,44 @@ class Evaluation:
         timelines = [
             Timeline(input=name, model=run.model, mode=run.mode, condition=condition.name) for run in self._runs
         ]
-        first = self._runs[0]
-        moments = WorstMoments(name, first.labels, self._space)
-        with ExitStack() as files:
-            video = bag = None
-            if self._options.overlay:
-                path = self._of_input(self._options.out / "overlay.mp4", name)
-                video = files.enter_context(OverlayVideo(path, first.labels, source.fps or UNKNOWN_RATE_HZ))
-            if self._options.masks_bag is not None:
-                bag = files.enter_context(
-                    MaskBagWriter(self._of_input(self._options.masks_bag, name), source.camera, space=first.labels)
-                )
+        moments = WorstMoments(name, self._runs[0].labels, self._space)
+        with self._folder.showing(source, name, self._runs[0].labels, moments) as showing:
             watched: list[list[Observer]] = [[timeline] for timeline in timelines]
-            watched[0].append(Showing(moments, video, bag))
+            watched[0].append(showing)
             counts = replay(source, condition, watched)
-        if not counts[0].masks:
-            raise InputError(f"{source.path}: holds no frame; {'; '.join(replay.losses)}")
+            if not counts[0].masks:
+                found = (
+                    f"{replay.frames} frames; a lag of {self._options.lag_frames} needs more" if replay.frames else ""
+                )
+                raise InputError(f"{source.path}: found {found or '; '.join(source.losses) or 'no frame'}")
+        repeated = f"{replay.repeated} frames repeat the stamp of the frame before and were left out"
         unit["timelines"] = [timeline.to_json() for timeline in timelines]
-        unit["moments"] = [moment_to_json(moment) for moment in moments.moments()]
-        unit["input"] = {
-            "name": name,
-            "sha256": source.content_hash(),
-            "frames": counts[0].masks,
-            "labelled_frames": counts[0].reference_frames,
-            "fps": source.fps,
-            "truth_label_space": source.label_space.name if source.label_space is not None else None,
-            "lost": list(dict.fromkeys([*source.losses, *replay.losses])),
-            "assumptions": list(source.assumptions),
+        unit["moments"] = [(score, moment_to_json(moment)) for score, moment in moments.moments()]
+        unit["input"] = self._input(source_index) | {
+            "frames": replay.frames,
+            "labelled_frames": replay.labelled_frames,
+            "lost": [*source.losses, *([repeated] if replay.repeated else [])],
         }
         return counts
 
-    def _of_input(self, path: Path, name: str) -> Path:
-        """The path itself for one recording, else one with its name in it."""
-        return path if len(self._sources) == 1 else path.with_name(f"{path.stem}_{name}{path.suffix}")
+    def _input(self, source_index: int) -> dict[str, Any]:
+        source = self._sources[source_index]
+        return {
+            "name": self._names[source_index],
+            "sha256": source.content_hash(),
+            "fps": source.fps,
+            "truth_label_space": source.label_space.name if source.label_space is not None else None,
+            "assumptions": list(source.assumptions),
+        }
 
     def _merge(self, units: list[dict[str, Any]], wall_s: float) -> tuple[dict[str, Any], list[Moment]]:
+        failed: dict[int, str] = {}
+        for unit in units:
+            if "failed" in unit:
+                failed.setdefault(unit["source"], unit["failed"])
+        if len(failed) == len(self._sources):
+            raise InputError(next(iter(failed.values())))
+        units = [unit for unit in units if unit["source"] not in failed]
         totals = [[Counts(len(self._space)) for _ in self._runs] for _ in self._options.conditions]
         for unit in units:
             for total, values in zip(totals[unit["condition"]], unit["counts"], strict=True):
@@ -211,23 +234,29 @@ class Evaluation:
             for run, total in zip(self._runs, of_condition, strict=True)
         ]
         add_drops(rows)
-        shown = [unit for unit in units if "input" in unit]
-        moments = [moment_from_json(values) for unit in shown for values in unit["moments"]]
+        shown = {unit["source"]: unit for unit in units if "input" in unit}
+        inputs = [
+            shown[i]["input"]
+            if i in shown
+            else self._input(i) | {"frames": 0, "labelled_frames": 0, "lost": [failed[i]]}
+            for i in range(len(self._sources))
+        ]
+        moments = sorted((pair for unit in shown.values() for pair in unit["moments"]), key=lambda pair: -pair[0])
         masks = sum(each["masks"] for each in rows)
         results = {
             "schema": SCHEMA,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "command": list(self._options.command),
             "versions": versions(),
-            "machine": machine(),
-            "inputs": [unit["input"] for unit in shown],
+            "machine": machine(self._shards.count, self._options.threads),
+            "inputs": inputs,
             "models": self._models,
             "settings": self._settings(self._space),
             "rows": rows,
-            "timelines": [timeline for unit in shown for timeline in unit["timelines"]],
+            "timelines": [timeline for unit in shown.values() for timeline in unit["timelines"]],
             "throughput": {"frames_per_s": round(masks / wall_s, 3), "wall_s": round(wall_s, 3)},
         }
-        return results, moments
+        return results, [moment_from_json(values) for _, values in moments[:SHOWN]]
 
     def _settings(self, space: LabelSpace) -> dict[str, Any]:
         return {
@@ -240,20 +269,6 @@ class Evaluation:
             "lag_frames": self._options.lag_frames,
             "ema_weight": EMA_WEIGHT if self._options.baselines else None,
         }
-
-
-def prepare(out: Path, masks_bag: Path | None) -> None:
-    """Make the output folder and remove what an earlier evaluation left in it, nothing else.
-
-    Raises:
-        InputError: the masks bag exists; a bag is never overwritten.
-        OSError: the folder cannot be written.
-    """
-    if masks_bag is not None and masks_bag.exists():
-        raise InputError(f"masks bag {masks_bag}: exists already; choose another name or remove it")
-    out.mkdir(parents=True, exist_ok=True)
-    for path in (out / "metrics.json", out / "report.html", *out.glob("overlay*.mp4")):
-        path.unlink(missing_ok=True)
 
 
 def _names(sources: Sequence[Source]) -> list[str]:

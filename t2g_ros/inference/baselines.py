@@ -49,6 +49,8 @@ class EmaSegmenter(SingleFrameSegmenter):
         super().__init__(runtime, **options)
         self.weight = weight
         self._average: NDArray[np.float32] | None = None  # (K, h, w)
+        # The graph of the scores is made at its first use: better now than in the first frame's time.
+        runtime.decode_scores(0, np.zeros(runtime.slots, np.float32), np.ones(runtime.slots, np.float32))
 
     def reset(self, cause: str) -> None:
         """See `StreamSegmenter.reset`; the average is forgotten too."""

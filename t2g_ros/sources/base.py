@@ -52,9 +52,9 @@ class Losses:
 class Source(ABC):
     """Recorded frames in the order in which they were taken; every `iter()` and `read()` starts at the first one.
 
-    Files are decoded one at a time, so the length of a recording costs no memory. Reading raises `InputError`
-    where a file of the user's choice (an image, a label) cannot be decoded; what a recorder, a disk or a wire has
-    damaged inside a bag or a video is left out and told in `losses`.
+    Files are decoded one at a time, so the length of a recording costs no memory. What a recorder, a disk or a wire
+    has damaged is left out and told in `losses`; reading raises `InputError` where labels do not fit their image or
+    their label space.
     """
 
     path: Path

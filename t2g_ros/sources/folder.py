@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 from t2g_ros.errors import InputError
 from t2g_ros.labels import CAMVID11, CITYSCAPES19, IGNORE, LabelSpace, space
 from t2g_ros.sources.base import Losses, Source, SourceFrame
-from t2g_ros.sources.images import check_label_size, read_ids, read_rgb
+from t2g_ros.sources.images import check_label_size, read_ids, read_labelled
 from t2g_ros.sources.natural import natural_key
 from t2g_ros.types import NS_PER_S, Frame
 
@@ -47,11 +48,11 @@ class FolderSource(Source):
         for index, (image, stamp_ns) in enumerate(zip(self._images, self._stamps_ns, strict=True)):
             if not keep(index):
                 continue
-            frame = Frame(read_rgb(image), stamp_ns)
-            labels = None
-            if image.stem in self._labels:
-                labels = _read_labels(self._labels[image.stem], frame.size, self.label_space)
-            yield SourceFrame(frame, image.stem, labels, index)
+            labels_path = self._labels.get(image.stem)
+            read = read_labelled(image, labels_path, partial(_read_labels, label_space=self.label_space), losses)
+            if read is not None:
+                rgb, labels = read
+                yield SourceFrame(Frame(rgb, stamp_ns), image.stem, labels, index)
 
     def _files(self) -> Iterable[Path]:
         return [*self._images, *self._labels.values()]
@@ -101,7 +102,7 @@ class FolderSource(Source):
 
 
 def _image_files(folder: Path) -> list[Path]:
-    files = sorted((f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES), key=natural_key)
+    files = sorted((f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file()), key=natural_key)
     if not files:
         raise InputError(f"frames {folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
     by_stem: dict[str, Path] = {}

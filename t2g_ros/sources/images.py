@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from t2g_ros.errors import InputError
+from t2g_ros.sources.base import Losses
+
+
+class DamagedFile(InputError):
+    """A file that should be an image and cannot be decoded."""
 
 
 def read_rgb(path: Path, what: str = "image") -> np.ndarray:
-    """Return the (H, W, 3) uint8 RGB pixels; raises `InputError` where the file cannot be decoded."""
+    """Return the (H, W, 3) uint8 RGB pixels; raises `DamagedFile` where the file cannot be decoded."""
     bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if bgr is None:
-        raise InputError(f"{what} {path}: cannot be decoded; is it complete?")
+        raise DamagedFile(f"{what} {path}: cannot be decoded; is it complete?")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
 
 
 def read_ids(path: Path) -> np.ndarray:
-    """Return the (H, W) uint8 ids as they are in the file; raises `InputError` where it holds something else."""
+    """Return the (H, W) uint8 ids as they are in the file; raises `InputError` where it holds something else.
+
+    A file that cannot be decoded raises `DamagedFile`.
+    """
     labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if labels is None:
-        raise InputError(f"labels {path}: cannot be decoded; is it complete?")
+        raise DamagedFile(f"labels {path}: cannot be decoded; is it complete?")
     if labels.ndim != 2 or labels.dtype != np.uint8:
         raise InputError(f"labels {path}: found {labels.dtype} {labels.shape}, expected one 8-bit channel of class ids")
     return labels
@@ -32,3 +41,34 @@ def check_label_size(path: Path, labels: np.ndarray, size: tuple[int, int]) -> N
     """Raise `InputError` unless the labels have the (height, width) of their image."""
     if labels.shape != size:
         raise InputError(f"labels {path}: size {labels.shape}, expected that of the image, {size}")
+
+
+def read_labelled(
+    image: Path,
+    labels: Path | None,
+    read_labels: Callable[[Path, tuple[int, int]], np.ndarray],
+    losses: Losses,
+) -> tuple[np.ndarray, np.ndarray | None] | None:
+    """Return the pixels and labels of one frame, None for a damaged image; damaged files are told in the losses.
+
+    Args:
+        image: image file.
+        labels: label file, None where there is none.
+        read_labels: of a path and the image's (height, width).
+        losses: of the recording.
+
+    Raises:
+        InputError: the labels are readable, but not those of the image or not of the label space.
+    """
+    try:
+        rgb = read_rgb(image)
+    except DamagedFile:
+        losses.add("an image cannot be decoded", image.name)
+        return None
+    if labels is None:
+        return rgb, None
+    try:
+        return rgb, read_labels(labels, (rgb.shape[0], rgb.shape[1]))
+    except DamagedFile:
+        losses.add("a label file cannot be decoded", labels.name)
+        return rgb, None

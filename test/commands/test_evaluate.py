@@ -6,8 +6,10 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,15 +283,91 @@ def test_processes_under_torchrun_come_to_the_same_figures(
     assert together["timelines"] == alone["timelines"]
 
 
-def test_a_recording_that_breaks_off_is_judged_up_to_there(evaluate: Evaluate, drive: Path, tmp_path: Path) -> None:
+def test_a_damaged_frame_is_left_out_of_every_row_alike(evaluate: Evaluate, drive: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(drive, broken)
     victim = sorted((broken / "images").iterdir())[10]
-    victim.write_bytes(victim.read_bytes()[:200])
-    metrics = evaluate("--frames", broken, "--no-overlay")
-    assert metrics["rows"][0]["masks"] == 10
-    (loss,) = metrics["inputs"][0]["lost"]
-    assert victim.name in loss
+    victim.write_bytes(b"no image")
+    metrics = evaluate("--frames", broken, "--strides", "1,2,5", "--no-overlay")
+    assert {row["reference_frames"] for row in metrics["rows"]} == {FRAMES - 1}
+    assert metrics["inputs"][0]["frames"] == FRAMES - 1
+    assert metrics["inputs"][0]["lost"] == [f"an image cannot be decoded: {victim.name}"]
+
+
+def test_a_recording_that_cannot_be_evaluated_does_not_cost_the_others(
+    drive: Path, tmp_path: Path, random_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = tmp_path / "wrong"
+    shutil.copytree(drive, wrong)
+    label = sorted((wrong / "labels").iterdir())[10]
+    cv2.imwrite(str(label), np.zeros((4, 4), np.uint8))
+    options = ["--out", tmp_path / "out", "--model", random_model, "--runtime", "torch", "--strides", "1,2"]
+    assert main(["evaluate", "--frames", *map(str, [wrong, drive, *options])]) == 1
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    jsonschema.validate(metrics, load_schema())
+    assert [recording["frames"] for recording in metrics["inputs"]] == [0, FRAMES]
+    assert label.name in metrics["inputs"][0]["lost"][0]
+    assert {row["masks"] for row in metrics["rows"]} == {FRAMES}
+    assert label.name in capsys.readouterr().err
+    assert {p.name for p in (tmp_path / "out").glob("*.mp4")} == {"overlay_drive.mp4"}
+    assert main(["evaluate", "--frames", *map(str, [wrong, *options])]) == 2
+
+
+def test_a_repeated_stamp_is_left_out_and_told(evaluate: Evaluate, drive: Path, tmp_path: Path) -> None:
+    from itertools import islice
+
+    from t2g_ros.sources.bags.writer import RosBagWriter
+
+    with RosBagWriter(tmp_path / "bag", "/camera") as writer:
+        for item in islice(open_source(frames=drive), 6):
+            stamp_ns = 10**9 + item.frame.stamp_ns // 10**8 * 10**8  # at 15 Hz every third one twice
+            writer.put_image("image_raw", stamp_ns, "camera", item.frame.rgb)
+    metrics = evaluate("--bag", tmp_path / "bag", "--no-overlay")
+    assert metrics["rows"][0]["masks"] == 4
+    assert metrics["inputs"][0]["lost"] == ["2 frames repeat the stamp of the frame before and were left out"]
+
+
+def test_only_what_the_evaluation_itself_writes_is_replaced(evaluate: Evaluate, drive: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    evaluate("--frames", drive)
+    recording = out / "overlay_monday.mp4"
+    shutil.copy(out / "overlay.mp4", recording)
+    before = recording.read_bytes()
+    evaluate("--video", recording)
+    assert recording.read_bytes() == before
+
+
+def test_a_recording_is_never_overwritten(drive: Path, tmp_path: Path, random_model: Path, evaluate: Evaluate) -> None:
+    evaluate("--frames", drive)
+    video = tmp_path / "out" / "overlay.mp4"
+    before = video.read_bytes()
+    options = ["--out", str(tmp_path / "out"), "--model", str(random_model), "--runtime", "torch"]
+    assert main(["evaluate", "--video", str(video), *options]) == 2
+    assert video.read_bytes() == before
+
+
+def test_what_fails_at_once_leaves_earlier_results(evaluate: Evaluate, drive: Path, tmp_path: Path) -> None:
+    evaluate("--frames", drive, "--no-overlay")
+    before = (tmp_path / "out" / "metrics.json").read_bytes()
+    for wrong in (["--classes", "camvid32"], ["--lag-frames", "99"]):
+        assert main(["evaluate", "--frames", str(drive), "--out", str(tmp_path / "out"), *wrong]) == 2
+    assert (tmp_path / "out" / "metrics.json").read_bytes() == before
+
+
+def test_an_interrupted_run_leaves_no_half_files(drive: Path, tmp_path: Path, random_model: Path) -> None:
+    out, masks = tmp_path / "out", tmp_path / "masks"
+    options = ["--out", out, "--masks-bag", masks, "--model", random_model, "--runtime", "torch", "--drop", "0.9"]
+    command = [sys.executable, "-m", "t2g_ros.cli", "evaluate", *map(str, ["--frames", DRIVE, *options])]
+    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not masks.exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(120) == 130
+    assert not masks.exists()
+    assert not (out / "overlay.mp4").exists()
 
 
 @pytest.mark.parametrize(
@@ -324,3 +402,25 @@ def test_a_lag_gives_every_mask_to_its_own_frame(evaluate: Evaluate, drive: Path
     (row,) = evaluate("--frames", drive, "--lag-frames", "2")["rows"]
     assert row["masks"] == FRAMES - 2
     assert row["reference_frames"] == FRAMES - 2
+
+
+def test_a_difference_of_other_frames_is_not_given(evaluate: Evaluate, drive: Path) -> None:
+    metrics = evaluate("--frames", drive, "--lag-frames", "2", "--strides", "3", "--no-overlay")
+    one, three = metrics["rows"]
+    assert (one["reference_frames"], three["reference_frames"]) == (FRAMES - 2, FRAMES - 6)
+    assert (one["miou_drop"], three["miou_drop"]) == (0, None)
+    assert metrics["inputs"][0]["frames"] == FRAMES
+
+
+def test_the_truth_s_flicker_is_given_only_for_the_frames_of_the_masks(
+    evaluate: Evaluate, drive: Path, tmp_path: Path
+) -> None:
+    sparse = tmp_path / "sparse"
+    shutil.copytree(drive, sparse)
+    for path in sorted((sparse / "labels").iterdir())[4:]:
+        path.unlink()
+    cv2.imwrite(str(sorted((sparse / "labels").iterdir())[0]), np.full((320, 640), IGNORE, np.uint8))
+    (row,) = evaluate("--frames", sparse, "--no-overlay")["rows"]
+    assert row["truth_flicker"] is None
+    assert row["miou"] is not None
+    assert row["reference_frames"] == 3  # of four label files one is all void

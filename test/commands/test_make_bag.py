@@ -114,11 +114,20 @@ def test_an_existing_bag_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFix
     assert {p.name: p.read_bytes() for p in (tmp_path / "b").iterdir()} == before
 
 
-def test_a_damaged_frame_leaves_no_half_bag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = make_folder(tmp_path / "d", ["0", "1"])
+def test_a_damaged_frame_is_left_out_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path / "d", ["0", "1", "2"])
     (folder / "images" / "1.png").write_bytes(b"no image")
+    assert make_bag(folder, tmp_path / "b", "--fps", "10") == 0
+    assert "an image cannot be decoded: 1.png" in capsys.readouterr().err
+    stamps = [item.frame.stamp_ns for item in open_source(bag=tmp_path / "b")]
+    assert stamps == [1_000_000_000, 1_200_000_000]
+
+
+def test_labels_that_do_not_fit_leave_no_half_bag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_folder(tmp_path / "d", ["0", "1"], highest_id=3)
+    cv2.imwrite(str(folder / "labels" / "1.png"), np.zeros((4, 4), np.uint8))
     assert make_bag(folder, tmp_path / "b", "--fps", "10") == 2
-    assert "1.png: cannot be decoded" in capsys.readouterr().err
+    assert "1.png: size (4, 4)" in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
 
 

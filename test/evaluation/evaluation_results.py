@@ -239,7 +239,13 @@ def _results(
             "openvino": "2026.4.1",
             "rosbags": None,
         },
-        "machine": {"cpu": "Intel(R) Xeon(R) Platinum 8481C", "cores": 2, "os": "Debian GNU/Linux 12"},
+        "machine": {
+            "cpu": "Intel(R) Xeon(R) Platinum 8481C",
+            "cores": 2,
+            "os": "Debian GNU/Linux 12",
+            "processes": 1,
+            "threads": 0,
+        },
         "inputs": inputs,
         "models": [
             {

@@ -87,10 +87,10 @@ class WorstMoments:
         mask = np.take(self._table, segmentation.labels)
         self._worst[second] = score, _Kept(time_s, shot._replace(flows=None), mask, stability, truth_flicker[1])
 
-    def moments(self) -> list[Moment]:
-        """The worst first."""
+    def moments(self) -> list[tuple[float, Moment]]:
+        """The share, 0..1, of the followed pixels that changed and the moment, the worst first."""
         worst = sorted(self._worst.values(), key=lambda pair: -pair[0])
-        return [self._moment(score, kept) for score, kept in worst]
+        return [(score, self._moment(score, kept)) for score, kept in worst]
 
     def _moment(self, score: float, kept: _Kept) -> Moment:
         shot = kept.shot

@@ -13,13 +13,12 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from t2g_ros.errors import InputError
 from t2g_ros.evaluation.corruptions import Corruption
 from t2g_ros.evaluation.metrics.flow import Method
 from t2g_ros.evaluation.replay.conditions import Condition
 from t2g_ros.evaluation.replay.counts import Counts
 from t2g_ros.evaluation.replay.judge import Flows, FrameFigures, Judge, TruthFlicker
-from t2g_ros.labels import LabelSpace, remap_table
+from t2g_ros.labels import IGNORE, LabelSpace, remap_table
 from t2g_ros.sources import Source, SourceFrame
 from t2g_ros.types import Frame, Segmentation
 
@@ -83,14 +82,22 @@ class Replay:
         runs: each gets every frame.
         space: in which masks and truth are compared.
         flow: how pixels are followed from frame to frame.
+        tick: is called after each frame.
     """
 
-    def __init__(self, runs: Sequence[Run], space: LabelSpace, flow: Method) -> None:
+    def __init__(
+        self, runs: Sequence[Run], space: LabelSpace, flow: Method, tick: Callable[[], object] = lambda: None
+    ) -> None:
         self._runs = runs
         self._space = space
         self._flow = flow
-        self.losses: list[str] = []
-        """What was left out, besides the source's own losses."""
+        self._tick = tick
+        self.frames = 0
+        """Frames that were read, once for each stream that they are in."""
+        self.labelled_frames = 0
+        """Those of them with at least one labelled pixel."""
+        self.repeated = 0
+        """Frames that were left out because they repeat the stamp of the one before."""
 
     def __call__(
         self, source: Source, condition: Condition, observers: Sequence[Sequence[Observer]] = ()
@@ -105,25 +112,28 @@ class Replay:
         Returns:
             The counts of each run.
 
-        A recording that cannot be read to its end is judged up to there, and `losses` says so.
-
         Raises:
-            InputError: not even the first frame can be read.
+            InputError: the recording cannot be read, or its labels do not fit it.
         """
         judges = [Judge(len(self._space), remap_table(run.labels, self._space)) for run in self._runs]
         watched = observers or [()] * len(judges)
-        for stream in range(condition.streams):
+        # Streams that begin behind the recording's end need not be read to be found empty.
+        streams = condition.streams if condition.drop else min(condition.streams, source.count or condition.streams)
+        for stream in range(streams):
             segmenters = [run.start() for run in self._runs]
             for judge in judges:
                 judge.start_stream()
             truth_flicker = TruthFlicker()
             with closing(self._segmented(source, condition, stream, segmenters)) as steps:
                 for shot, segmentations in steps:
-                    of_truth = truth_flicker.update(shot.truth, shot.flows)
+                    # All runs break at the same frames.
+                    flows = shot.flows if segmentations[0].reset_cause is None else None
+                    of_truth = truth_flicker.update(shot.truth, flows)
                     for judge, segmentation, watching in zip(judges, segmentations, watched, strict=True):
-                        figures = judge.update(segmentation, shot.truth, shot.flows, of_truth, judges=shot.judges)
+                        figures = judge.update(segmentation, shot.truth, flows, of_truth, judges=shot.judges)
                         for observer in watching:
                             observer(shot, segmentation, figures, of_truth)
+                    self._tick()
             for judge, segmenter in zip(judges, segmenters, strict=True):
                 judge.add_resets(segmenter.reset_counts)
         return [judge.counts() for judge in judges]
@@ -157,31 +167,23 @@ class Replay:
             if last is not None and last.size == frame.size:
                 flows = Flows(*self._flow.both(last.rgb, frame.rgb))
             last = frame
-            yield Shot(
-                item,
-                frame if corrupt is None else replace(frame, rgb=corrupt(frame.rgb)),
-                None if item.labels is None or table is None else np.take(table, item.labels),
-                condition.judges(item.index, stream),
-                flows,
-            )
+            truth = None if item.labels is None or table is None else np.take(table, item.labels)
+            if truth is not None and (truth == IGNORE).all():
+                truth = None  # nothing to compare with
+            self.frames += 1
+            self.labelled_frames += truth is not None
+            seen = frame if corrupt is None else replace(frame, rgb=corrupt(frame.rgb))
+            yield Shot(item, seen, truth, condition.judges(item.index, stream), flows)
 
     def _items(self, source: Source, keep: Callable[[int], bool]) -> Iterator[SourceFrame]:
-        last: SourceFrame | None = None
-        repeated = 0
-        try:
-            for item in source.read(keep):
-                # The node, too, takes only one image of a stamp.
-                if last is not None and item.frame.stamp_ns == last.frame.stamp_ns:
-                    repeated += 1
-                    continue
-                last = item
-                yield item
-        except InputError as error:
-            if last is None:
-                raise
-            self.losses.append(f"all from here on: {error}")
-        if repeated:
-            self.losses.append(f"{repeated} frames repeat the stamp of the frame before and were left out")
+        last_ns: int | None = None
+        for item in source.read(keep):
+            # The node, too, takes only one image of a stamp.
+            if item.frame.stamp_ns == last_ns:
+                self.repeated += 1
+                continue
+            last_ns = item.frame.stamp_ns
+            yield item
 
 
 def take(shots: Iterator[Shot], count: int) -> list[Shot]:

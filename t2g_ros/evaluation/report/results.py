@@ -22,6 +22,8 @@ from t2g_ros.evaluation.replay.loop import Run
 from t2g_ros.labels import LabelSpace
 
 PERCENTILES = (50, 95, 99)
+TRUTH_SHARE = 0.9
+"""With labels on fewer of the pairs the truth's flicker would stand beside that of other frames."""
 HISTOGRAM_BINS = 40
 PACKAGES = ("torch", "openvino", "rosbags")
 
@@ -33,6 +35,8 @@ def row(run: Run, condition: Condition, counts: Counts, space: LabelSpace) -> di
     iou = confusion.iou()
     hit = iou[iou > 0]
     figures = {name: counts.means[name].value for name in MEANS}
+    if counts.means["truth_flicker"].count < TRUTH_SHARE * counts.means["flicker"].count:
+        figures |= {"truth_flicker": float("nan"), "truth_flicker_compensated": float("nan")}
     figures |= {
         "miou": confusion.miou(),
         "miou_protocol": float(hit.mean()) if hit.size else float("nan"),
@@ -70,11 +74,12 @@ def row(run: Run, condition: Condition, counts: Counts, space: LabelSpace) -> di
 
 def add_drops(rows: list[dict[str, Any]]) -> None:
     """Fill in how many points of mIoU each row loses against stride 1, uncorrupted, of the same model and mode."""
-    base = {(r["model"], r["mode"]): r["miou"] for r in rows if r["condition"] == "stride 1"}
+    bases = {(r["model"], r["mode"]): r for r in rows if r["condition"] == "stride 1"}
     for each in rows:
-        whole = base[each["model"], each["mode"]]
-        if whole is not None and each["miou"] is not None:
-            each["miou_drop"] = round(whole - each["miou"], 3)
+        base = bases[each["model"], each["mode"]]
+        # A lag costs every stream its last frames; on other frames a difference says nothing.
+        if base["miou"] is not None and each["reference_frames"] == base["reference_frames"]:
+            each["miou_drop"] = round(base["miou"] - each["miou"], 3)
 
 
 def versions() -> dict[str, str | None]:
@@ -83,15 +88,21 @@ def versions() -> dict[str, str | None]:
     return own | {"numpy": np.__version__, "opencv": cv2.__version__} | {name: _version(name) for name in PACKAGES}
 
 
-def machine() -> dict[str, Any]:
-    """What the figures were computed on."""
+def machine(processes: int, threads: int) -> dict[str, Any]:
+    """What the figures were computed on, and by how many processes at once with how many threads (0: one per core)."""
     cpu = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
     except OSError:
         pass  # not Linux
-    return {"cpu": cpu, "cores": os.cpu_count() or 1, "os": platform.platform(terse=True)}
+    system = platform.platform(terse=True)
+    return {"cpu": cpu, "cores": cores(), "os": system, "processes": processes, "threads": threads}
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def percent(share: float) -> float | None:

@@ -56,7 +56,9 @@ class BagSource(Source):
         self.topic = self._choose_topic(topic)
         self.camera = _beside(self.topic, "").rstrip("/")
         self.count = self._bag.topics[self.topic].count
-        self.fps = fps or (self.count * NS_PER_S / self._bag.span_ns if self._bag.span_ns else None)
+        if fps is None and self.count > 1 and self._bag.span_ns:
+            fps = (self.count - 1) * NS_PER_S / self._bag.span_ns
+        self.fps = fps
         self.truth_topic = self._choose_truth(truth_topic, label_space)
         if self.truth_topic is not None:
             self._choose_space(self.truth_topic, label_space)

@@ -12,7 +12,7 @@ import numpy as np
 from t2g_ros.errors import InputError
 from t2g_ros.labels import RAW_IDS, LabelSpace
 from t2g_ros.sources.base import Losses, Source, SourceFrame
-from t2g_ros.sources.images import check_label_size, read_ids, read_rgb
+from t2g_ros.sources.images import check_label_size, read_ids, read_labelled
 from t2g_ros.types import NS_PER_S, Frame
 
 
@@ -79,9 +79,10 @@ class DatasetSource(Source):
         for index, item in enumerate(self._frames):
             if not keep(index):
                 continue
-            frame = Frame(read_rgb(item.image), item.stamp_ns)
-            labels = None if item.labels is None else self._read_labels(item.labels, frame.size)
-            yield SourceFrame(frame, item.image.stem, labels, index)
+            read = read_labelled(item.image, item.labels, self._read_labels, losses)
+            if read is not None:
+                rgb, labels = read
+                yield SourceFrame(Frame(rgb, item.stamp_ns), item.image.stem, labels, index)
 
     def _read_labels(self, path: Path, size: tuple[int, int]) -> np.ndarray:
         try:
