@@ -424,3 +424,18 @@ def test_the_truth_s_flicker_is_given_only_for_the_frames_of_the_masks(
     assert row["truth_flicker"] is None
     assert row["miou"] is not None
     assert row["reference_frames"] == 3  # of four label files one is all void
+
+
+def test_nothing_is_compared_across_a_gap(evaluate: Evaluate, drive: Path, tmp_path: Path) -> None:
+    gap = tmp_path / "gap"
+    for kind in ("images", "labels"):
+        (gap / kind).mkdir(parents=True)
+        for index, path in enumerate(sorted((drive / kind).iterdir())[:8]):
+            stamp_ns = 10**9 * (1 if index < 4 else 5) + index * 66_666_667
+            shutil.copy(path, gap / kind / f"{stamp_ns}{path.suffix}")
+    (gap / "clip.yaml").write_text("labels: cityscapes19\n")
+    metrics = evaluate("--frames", gap, "--no-overlay")
+    assert metrics["rows"][0]["resets"] == {"gap": 1}
+    (timeline,) = metrics["timelines"]
+    for series in ("flicker", "flicker_compensated", "truth_flicker"):
+        assert [value is None for value in timeline[series]] == [True, False, False, False] * 2
