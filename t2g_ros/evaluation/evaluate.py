@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from t2g_ros.errors import InputError
+from t2g_ros.evaluation.merge import Merged, merge
 from t2g_ros.evaluation.metrics.flow import METHODS
+from t2g_ros.evaluation.models import EMA_WEIGHT, Load, open_models, unique
 from t2g_ros.evaluation.outputs.folder import OutputFolder
-from t2g_ros.evaluation.outputs.moments import SHOWN, WorstMoments, moment_from_json, moment_to_json
+from t2g_ros.evaluation.outputs.moments import WorstMoments, moment_to_json
 from t2g_ros.evaluation.outputs.timeline import Timeline
 from t2g_ros.evaluation.replay.conditions import Condition
 from t2g_ros.evaluation.replay.counts import Counts
-from t2g_ros.evaluation.replay.loop import Observer, Replay, Run
-from t2g_ros.evaluation.report import Moment
-from t2g_ros.evaluation.report.results import add_drops, machine, row, versions
+from t2g_ros.evaluation.replay.loop import Observer, Replay
+from t2g_ros.evaluation.report.results import machine, versions
 from t2g_ros.evaluation.report.schema import SCHEMA
 from t2g_ros.evaluation.shards import Shards
-from t2g_ros.inference.baselines import EmaSegmenter, SingleFrameSegmenter
-from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.labels import LabelSpace, common_space
-from t2g_ros.model.shipped import resolve_model
-from t2g_ros.runtimes import Runtime
 from t2g_ros.sources import Source
-
-EMA_WEIGHT = 0.5
 
 
 @dataclass(frozen=True)
@@ -73,14 +66,14 @@ class Evaluation:
         shards: this process among its peers.
 
     Raises:
-        InputError: the label spaces of models and recordings cannot be compared, or two recordings are one.
+        InputError: the label spaces of models and recordings cannot be compared, or a lag or span is out of range.
     """
 
     def __init__(
         self,
         sources: Sequence[Source],
         models: Sequence[str],
-        load: Callable[[str], Runtime],
+        load: Load,
         options: Options,
         shards: Shards,
     ) -> None:
@@ -89,10 +82,14 @@ class Evaluation:
         self._options = options
         self._shards = shards
         self._folder = OutputFolder(options.out, self._names, options.overlay, options.masks_bag)
-        self._models: list[dict[str, Any]] = []
-        self._runs: list[Run] = []
-        for model in models:
-            self._open(model, load)
+        self._runs, self._models = open_models(
+            models,
+            load,
+            baselines=options.baselines,
+            clip_span_s=options.clip_span_s,
+            max_gap_s=options.max_gap_s,
+            lag=options.lag_frames,
+        )
         spaces = [run.labels for run in self._runs]
         spaces += [source.label_space for source in sources if source.label_space is not None]
         try:
@@ -124,8 +121,11 @@ class Evaluation:
             return None
         # In the order of one process, so that sums of floats are the same to the last bit.
         by_unit = {(unit["source"], unit["condition"]): unit for part in gathered for unit in part}
-        results, moments = self._merge([by_unit[unit] for unit in units], time.perf_counter() - start)
-        self._folder.write(results, moments)
+        merged = merge([by_unit[unit] for unit in units], self._runs, self._options.conditions, self._space)
+        if not merged.inputs:
+            raise InputError(merged.failed[0])
+        results = self._results(merged, time.perf_counter() - start)
+        self._folder.write(results, merged.moments)
         return results
 
     def _masks_due(self, units: Sequence[tuple[int, int]]) -> int | None:
@@ -137,37 +137,6 @@ class Evaluation:
                 return None
             total += count * (under.streams * (1 - under.drop) if under.drop else 1)
         return round(total)
-
-    def _open(self, model: str, load: Callable[[str], Runtime]) -> None:
-        """Add the runs of a model; each mode has clip buffers of its own."""
-        runtime = load(model)
-        asked = self._options
-        stream: dict[str, Any] = {
-            "clip_span_s": asked.clip_span_s,
-            "max_gap_s": asked.max_gap_s,
-            "lag": asked.lag_frames,
-        }
-        modes: dict[str, Callable[[], StreamSegmenter]] = {"memory": partial(StreamSegmenter, runtime, **stream)}
-        if asked.baselines:
-            modes["single_frame"] = partial(SingleFrameSegmenter, load(model), **stream)
-            modes["ema"] = partial(EmaSegmenter, load(model), EMA_WEIGHT, **stream)
-        try:
-            modes["memory"]()
-        except ValueError as error:  # a lag or span that the model's clip does not have
-            raise InputError(f"evaluate, {runtime.model_name}: {error}") from error
-        name = _unique(runtime.model_name, [m["model"] for m in self._models])
-        self._runs += [Run(name, mode, runtime.labels, start) for mode, start in modes.items()]
-        self._models.append(
-            {
-                "model": name,
-                "sha256": hashlib.sha256(resolve_model(model).read_bytes()).hexdigest(),
-                "runtime": runtime.name,
-                "precision": runtime.precision,
-                "device": runtime.device,
-                "input_size": list(runtime.input_size),
-                "slots": runtime.slots,
-            }
-        )
 
     def _unit(self, source_index: int, condition_index: int, tick: Callable[[], object]) -> dict[str, Any]:
         """Replay one recording under one condition; returns plain values."""
@@ -191,11 +160,11 @@ class Evaluation:
             watched: list[list[Observer]] = [[timeline] for timeline in timelines]
             watched[0].append(showing)
             counts = replay(source, condition, watched)
+            if not replay.frames:
+                raise InputError(f"{source.path}: no frame can be read; {'; '.join(source.losses) or 'it holds none'}")
             if not counts[0].masks:
-                found = (
-                    f"{replay.frames} frames; a lag of {self._options.lag_frames} needs more" if replay.frames else ""
-                )
-                raise InputError(f"{source.path}: found {found or '; '.join(source.losses) or 'no frame'}")
+                lag = self._options.lag_frames
+                raise InputError(f"{source.path}: found {replay.frames} frames, expected more for a lag of {lag}")
         repeated = f"{replay.repeated} frames repeat the stamp of the frame before and were left out"
         unit["timelines"] = [timeline.to_json() for timeline in timelines]
         unit["moments"] = [(score, moment_to_json(moment)) for score, moment in moments.moments()]
@@ -216,47 +185,25 @@ class Evaluation:
             "assumptions": list(source.assumptions),
         }
 
-    def _merge(self, units: list[dict[str, Any]], wall_s: float) -> tuple[dict[str, Any], list[Moment]]:
-        failed: dict[int, str] = {}
-        for unit in units:
-            if "failed" in unit:
-                failed.setdefault(unit["source"], unit["failed"])
-        if len(failed) == len(self._sources):
-            raise InputError(next(iter(failed.values())))
-        units = [unit for unit in units if unit["source"] not in failed]
-        totals = [[Counts(len(self._space)) for _ in self._runs] for _ in self._options.conditions]
-        for unit in units:
-            for total, values in zip(totals[unit["condition"]], unit["counts"], strict=True):
-                total += Counts.from_json(values)
-        rows = [
-            row(run, condition, total, self._space)
-            for condition, of_condition in zip(self._options.conditions, totals, strict=True)
-            for run, total in zip(self._runs, of_condition, strict=True)
-        ]
-        add_drops(rows)
-        shown = {unit["source"]: unit for unit in units if "input" in unit}
-        inputs = [
-            shown[i]["input"]
-            if i in shown
-            else self._input(i) | {"frames": 0, "labelled_frames": 0, "lost": [failed[i]]}
-            for i in range(len(self._sources))
-        ]
-        moments = sorted((pair for unit in shown.values() for pair in unit["moments"]), key=lambda pair: -pair[0])
-        masks = sum(each["masks"] for each in rows)
-        results = {
+    def _results(self, merged: Merged, wall_s: float) -> dict[str, Any]:
+        nothing = {"frames": 0, "labelled_frames": 0}
+        masks = sum(each["masks"] for each in merged.rows)
+        return {
             "schema": SCHEMA,
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "command": list(self._options.command),
             "versions": versions(),
             "machine": machine(self._shards.count, self._options.threads),
-            "inputs": inputs,
+            "inputs": [
+                merged.inputs.get(i) or self._input(i) | nothing | {"lost": [merged.failed[i]]}
+                for i in range(len(self._sources))
+            ],
             "models": self._models,
             "settings": self._settings(self._space),
-            "rows": rows,
-            "timelines": [timeline for unit in shown.values() for timeline in unit["timelines"]],
+            "rows": merged.rows,
+            "timelines": merged.timelines,
             "throughput": {"frames_per_s": round(masks / wall_s, 3), "wall_s": round(wall_s, 3)},
         }
-        return results, [moment_from_json(values) for _, values in moments[:SHOWN]]
 
     def _settings(self, space: LabelSpace) -> dict[str, Any]:
         return {
@@ -275,11 +222,5 @@ def _names(sources: Sequence[Source]) -> list[str]:
     """A name for each recording, unique among them and fit for a file."""
     names: list[str] = []
     for source in sources:
-        names.append(_unique(source.name.replace("/", "_"), names))
+        names.append(unique(source.name.replace("/", "_"), names))
     return names
-
-
-def _unique(name: str, taken: Sequence[str]) -> str:
-    if name not in taken:
-        return name
-    return next(numbered for i in range(2, len(taken) + 3) if (numbered := f"{name}_{i}") not in taken)
