@@ -20,9 +20,15 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.support.ui import WebDriverWait
 
-from t2g_ros.evaluation.report import write_report
+from t2g_ros.evaluation.replay.conditions import Condition
+from t2g_ros.evaluation.replay.counts import Counts
+from t2g_ros.evaluation.replay.loop import Run
+from t2g_ros.evaluation.report import charts, write_report
+from t2g_ros.evaluation.report.results import row as row_of
 from t2g_ros.evaluation.report.schema import SCHEMA, load_schema
+from t2g_ros.evaluation.report.series import series_of
 from t2g_ros.evaluation.report.timeline_chart import BUCKETS, kept_points
+from t2g_ros.labels import CAMVID11
 
 from . import evaluation_results as made
 
@@ -177,6 +183,49 @@ def test_the_schema_describes_every_key() -> None:
     described = dict(keys(load_schema()))
     assert "/rows/*/latency_ms/*/p95" in described
     assert [path for path, value in described.items() if not value.get("description")] == []
+
+
+def test_slow_frames_are_counted_apart_from_the_histogram() -> None:
+    fast, slow = np.linspace(8, 12, 100), [40.0, 900.0]
+    found = timed({"encode": [*fast, *slow], "decode": [0.5] * 102})
+    histogram = found["latency_histogram"]
+    assert histogram["edges_ms"][-1] < 40
+    assert (sum(histogram["counts"]), histogram["beyond"], histogram["longest_ms"]) == (100, 2, 900.5)
+    assert histogram["counts"][-1] == 0, "a slow frame is drawn as if it had taken the last bin's time"
+    assert found["latency_ms"]["total"]["p99"] > 40, "percentiles are of all frames"
+    nothing = timed({})["latency_histogram"]
+    assert (nothing["counts"], nothing["beyond"], nothing["longest_ms"]) == ([], 0, None)
+
+
+def timed(stage_ms: dict[str, list[float]]) -> dict[str, Any]:
+    counts = Counts(len(CAMVID11))
+    counts.stage_ms = stage_ms
+    run = Run("t2g_tiny", "memory", CAMVID11, lambda: pytest.fail("nothing is run"))
+    return row_of(run, Condition("stride 1"), counts, CAMVID11)
+
+
+@pytest.mark.parametrize("uneven", [("jitter 6", 6, True, 0.0), ("drop 0.9", 1, False, 0.9)])
+def test_the_frame_rate_axis_holds_every_mark(uneven: tuple[str, int, bool, float]) -> None:
+    rows = [made.row("t2g_tiny", "memory", *c) for c in (("stride 1", 1, False, 0.0), uneven)]
+    for chart in charts.frame_rate(series_of({"rows": rows}), 15.0):
+        low, high = chart.figure.layout.xaxis.range
+        drawn = [x for trace in chart.figure.data for x in trace.x]
+        assert max(drawn) == pytest.approx(uneven[1] / (1 - uneven[3]))
+        assert low < min(drawn) < max(drawn) < high
+        assert max(chart.figure.layout.xaxis.tickvals) >= 0.9 * max(drawn)
+
+
+def test_a_difference_that_means_nothing_does_not_fill_the_miou_axis() -> None:
+    conditions = [("stride 1", 1, None, None), ("stride 2", 2, None, None), ("fog 1", 1, "fog", 1)]
+    rows = [made.row("t2g_tiny", "memory", c, n, False, 0.0, 0.0, *weather) for c, n, *weather in conditions]
+    for n, row in enumerate(rows):
+        row["miou"] = 60 + 0.1 * n
+    series = series_of({"rows": rows})
+    for chart in (charts.frame_rate(series, None)[0], charts.corruptions(series)[0]):
+        assert np.ptp(chart.figure.layout.yaxis.range) >= 2
+    rows[1]["miou"] = 30.0
+    low, high = charts.frame_rate(series, None)[0].figure.layout.yaxis.range
+    assert low < 30 < 60 < high
 
 
 def test_thinning_keeps_the_peaks_of_every_curve() -> None:
