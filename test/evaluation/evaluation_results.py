@@ -89,6 +89,23 @@ def unlabelled() -> dict[str, Any]:
     return results
 
 
+def many() -> dict[str, Any]:
+    """Four models in all modes on nine recordings, of which one failed, by four processes, with a lag."""
+    models = [f"model{n}" for n in range(4)]
+    rows = [
+        row(model, mode, f"stride {n}", n, False, 0.0, 2.0 * index) | {"reference_frames": 42 - 2 * n}
+        for index, model in enumerate(models)
+        for mode in MODES
+        for n in (1, 2)
+    ]
+    inputs = [_input(f"drive{n}", 60) for n in range(9)]
+    inputs[4] |= {"frames": 0, "labelled_frames": 0, "fps": None, "lost": ["its index is cut off"]}
+    timelines = [_timeline(e["name"], model, "memory", 60, 15.0) for e in inputs if e["frames"] for model in models]
+    results = _results(models, inputs, rows, timelines)
+    results["machine"] |= {"processes": 4, "threads": 1}
+    return results
+
+
 def moments(inputs: Sequence[str], count: int = 6, truth: bool = True) -> list[Moment]:
     """Moments with pictures of the rendered drive; the masks are the ground truth with a block moved."""
     images = sorted((DRIVE / "images").glob("*.jpg"))[:count]
