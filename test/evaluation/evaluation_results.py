@@ -38,13 +38,13 @@ def full_results() -> dict[str, Any]:
     strides = [("stride", n, False, 0.0) for n in (1, 2, 3, 5, 10)]
     conditions = [*strides, ("jitter", 3, True, 0.0), ("drop", 1, False, 0.3)]
     rows = [
-        _row(model, mode, f"{kind} {drop if drop else stride}", stride, jitter, drop, penalty=7.4 * index)
+        row(model, mode, f"{kind} {drop if drop else stride}", stride, jitter, drop, penalty=7.4 * index)
         for index, model in enumerate(models)
         for mode in MODES
         for kind, stride, jitter, drop in conditions
     ]
     rows += [
-        _row(model, mode, f"{family} {severity}", 1, False, 0.0, 7.4 * index, family, severity)
+        row(model, mode, f"{family} {severity}", 1, False, 0.0, 7.4 * index, family, severity)
         for index, model in enumerate(models)
         for mode in ("memory", "single_frame")
         for family in FAMILIES
@@ -62,19 +62,21 @@ def one_row() -> dict[str, Any]:
     """One model, one mode, one stride, no corruption, some 20,000 frames at 30 Hz."""
     inputs = [_input("long_drive", 20_000, fps=30.0)]
     timelines = [_timeline("long_drive", "t2g_tiny", "memory", 20_000, 30.0)]
-    return _results(["t2g_tiny"], inputs, [_row("t2g_tiny", "memory", "stride 1", 1, False, 0.0)], timelines)
+    return _results(["t2g_tiny"], inputs, [row("t2g_tiny", "memory", "stride 1", 1, False, 0.0)], timelines)
 
 
 def unlabelled() -> dict[str, Any]:
     """One model in two modes at three strides, on a video without ground truth."""
     conditions = [(1, "stride 1"), (2, "stride 2"), (5, "stride 5")]
     modes = ("memory", "single_frame")
-    rows = [_row("t2g_tiny", mode, name, n, False, 0.0) for mode in modes for n, name in conditions]
-    rows += [_row("t2g_tiny", mode, "fog 3", 1, False, 0.0, 0.0, "fog", 3) for mode in modes]
+    rows = [row("t2g_tiny", mode, name, n, False, 0.0) for mode in modes for n, name in conditions]
+    rows += [row("t2g_tiny", mode, "fog 3", 1, False, 0.0, 0.0, "fog", 3) for mode in modes]
     of_truth = ("miou", "miou_protocol", "mvc8", "mvc16", "mvc8_vspw", "mvc16_vspw", "flicker_stable", "ece")
-    for row in rows:
-        row |= dict.fromkeys((*of_truth, "truth_flicker", "truth_flicker_compensated", "miou_drop"))
-        row |= {"reference_frames": 0, "iou": dict.fromkeys(CITYSCAPES19.names), "calibration": []}
+    for each in rows:
+        each |= dict.fromkeys((*of_truth, "truth_flicker", "truth_flicker_compensated", "miou_drop"))
+        unknown = {"pixels": 0, "confidence": None, "accuracy": None}
+        each["calibration"] = [bin_ | unknown for bin_ in each["calibration"]]
+        each |= {"reference_frames": 0, "iou": dict.fromkeys(CITYSCAPES19.names)}
     timeline = _timeline("road.mp4", "t2g_tiny", "memory", 221, 25.0)
     timeline |= {"truth_flicker": [None] * 221, "pixel_accuracy": [None] * 221}
     entry = _input("road.mp4", 221, fps=25.0) | {"labelled_frames": 0, "truth_label_space": None}
@@ -84,6 +86,23 @@ def unlabelled() -> dict[str, Any]:
         "classes": list(CITYSCAPES19.names),
         "colors": CITYSCAPES19.palette.tolist(),
     }
+    return results
+
+
+def many() -> dict[str, Any]:
+    """Four models in all modes on nine recordings, of which one failed, by four processes, with a lag."""
+    models = [f"model{n}" for n in range(4)]
+    rows = [
+        row(model, mode, f"stride {n}", n, False, 0.0, 2.0 * index) | {"reference_frames": 42 - 2 * n}
+        for index, model in enumerate(models)
+        for mode in MODES
+        for n in (1, 2)
+    ]
+    inputs = [_input(f"drive{n}", 60) for n in range(9)]
+    inputs[4] |= {"frames": 0, "labelled_frames": 0, "fps": None, "lost": ["its index is cut off"]}
+    timelines = [_timeline(e["name"], model, "memory", 60, 15.0) for e in inputs if e["frames"] for model in models]
+    results = _results(models, inputs, rows, timelines)
+    results["machine"] |= {"processes": 4, "threads": 1}
     return results
 
 
@@ -112,7 +131,7 @@ def _moment(image: Path, source: str, number: int, truth: bool) -> Moment:
     return Moment(source, 1.2 + 0.6 * number, image.stem, what, encoded)
 
 
-def _row(
+def row(
     model: str,
     mode: str,
     condition: str,
@@ -134,7 +153,6 @@ def _row(
     p50 = 20.1 + latency + penalty / 2
     stages = {"preprocess": 0.11, "encode": 0.55, "decode": 0.26, "postprocess": 0.08, "total": 1.0}
     counts = [round(3000 * float(np.exp(-(((edge - 8) / 2.4) ** 2)))) for edge in range(40)]
-    counts[-1] = 2
     bins = [(m / 15, (m + 1) / 15) for m in range(15)]
     return {
         "model": model,
@@ -176,7 +194,12 @@ def _row(
             stage: {"p50": share * p50, "p95": share * p50 * 1.31, "p99": share * p50 * 1.62}
             for stage, share in stages.items()
         },
-        "latency_histogram": {"edges_ms": [p50 - 8 + n for n in range(41)], "counts": counts},
+        "latency_histogram": {
+            "edges_ms": [p50 - 8 + n for n in range(41)],
+            "counts": counts,
+            "beyond": 2,
+            "longest_ms": 6 * p50,
+        },
         "resets": {"gap": 1} if mode == "memory" else {},
     }
 

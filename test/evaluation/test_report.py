@@ -20,9 +20,15 @@ from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.support.ui import WebDriverWait
 
-from t2g_ros.evaluation.report import write_report
+from t2g_ros.evaluation.replay.conditions import Condition
+from t2g_ros.evaluation.replay.counts import Counts
+from t2g_ros.evaluation.replay.loop import Run
+from t2g_ros.evaluation.report import charts, write_report
+from t2g_ros.evaluation.report.results import row as row_of
 from t2g_ros.evaluation.report.schema import SCHEMA, load_schema
+from t2g_ros.evaluation.report.series import series_of
 from t2g_ros.evaluation.report.timeline_chart import BUCKETS, kept_points
+from t2g_ros.labels import CAMVID11
 
 from . import evaluation_results as made
 
@@ -36,7 +42,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PAGES = ("full", "one_row", "unlabelled")
+PAGES = ("full", "one_row", "unlabelled", "many")
 PHONE, DESK, PROJECTOR = (360, 800), (1280, 900), (1920, 1080)
 HOSTILE = {
     "t2g_tiny": "<script>window.hacked = 1</script>",
@@ -51,14 +57,15 @@ def results() -> dict[str, dict[str, Any]]:
     hostile = json.dumps(full)
     for harmless, name in HOSTILE.items():
         hostile = hostile.replace(harmless, json.dumps(name)[1:-1])
-    return {"full": full, "one_row": made.one_row(), "unlabelled": made.unlabelled(), "hostile": json.loads(hostile)}
+    plain = {"full": full, "one_row": made.one_row(), "unlabelled": made.unlabelled(), "many": made.many()}
+    return plain | {"hostile": json.loads(hostile)}
 
 
 @pytest.fixture(scope="module")
 def pages(results: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pages")
     for name, contents in results.items():
-        inputs = [entry["name"] for entry in contents["inputs"]]
+        inputs = ["drive8", "drive2"] if name == "many" else [entry["name"] for entry in contents["inputs"]]
         moments = made.moments(inputs, truth=name != "unlabelled")
         write_report(copy.deepcopy(contents), moments, folder / f"{name}.html")
     return folder
@@ -179,6 +186,49 @@ def test_the_schema_describes_every_key() -> None:
     assert [path for path, value in described.items() if not value.get("description")] == []
 
 
+def test_slow_frames_are_counted_apart_from_the_histogram() -> None:
+    fast, slow = np.linspace(8, 12, 100), [40.0, 900.0]
+    found = timed({"encode": [*fast, *slow], "decode": [0.5] * 102})
+    histogram = found["latency_histogram"]
+    assert histogram["edges_ms"][-1] < 40
+    assert (sum(histogram["counts"]), histogram["beyond"], histogram["longest_ms"]) == (100, 2, 900.5)
+    assert histogram["counts"][-1] == 0, "a slow frame is drawn as if it had taken the last bin's time"
+    assert found["latency_ms"]["total"]["p99"] > 40, "percentiles are of all frames"
+    nothing = timed({})["latency_histogram"]
+    assert (nothing["counts"], nothing["beyond"], nothing["longest_ms"]) == ([], 0, None)
+
+
+def timed(stage_ms: dict[str, list[float]]) -> dict[str, Any]:
+    counts = Counts(len(CAMVID11))
+    counts.stage_ms = stage_ms
+    run = Run("t2g_tiny", "memory", CAMVID11, lambda: pytest.fail("nothing is run"))
+    return row_of(run, Condition("stride 1"), counts, CAMVID11)
+
+
+@pytest.mark.parametrize("uneven", [("jitter 6", 6, True, 0.0), ("drop 0.9", 1, False, 0.9)])
+def test_the_frame_rate_axis_holds_every_mark(uneven: tuple[str, int, bool, float]) -> None:
+    rows = [made.row("t2g_tiny", "memory", *c) for c in (("stride 1", 1, False, 0.0), uneven)]
+    for chart in charts.frame_rate(series_of({"rows": rows}), 15.0):
+        low, high = chart.figure.layout.xaxis.range
+        drawn = [x for trace in chart.figure.data for x in trace.x]
+        assert max(drawn) == pytest.approx(uneven[1] / (1 - uneven[3]))
+        assert low < min(drawn) < max(drawn) < high
+        assert max(chart.figure.layout.xaxis.tickvals) >= 0.9 * max(drawn)
+
+
+def test_a_difference_that_means_nothing_does_not_fill_the_miou_axis() -> None:
+    conditions = [("stride 1", 1, None, None), ("stride 2", 2, None, None), ("fog 1", 1, "fog", 1)]
+    rows = [made.row("t2g_tiny", "memory", c, n, False, 0.0, 0.0, *weather) for c, n, *weather in conditions]
+    for n, row in enumerate(rows):
+        row["miou"] = 60 + 0.1 * n
+    series = series_of({"rows": rows})
+    for chart in (charts.frame_rate(series, None)[0], charts.corruptions(series)[0]):
+        assert np.ptp(chart.figure.layout.yaxis.range) >= 2
+    rows[1]["miou"] = 30.0
+    low, high = charts.frame_rate(series, None)[0].figure.layout.yaxis.range
+    assert low < 30 < 60 < high
+
+
 def test_thinning_keeps_the_peaks_of_every_curve() -> None:
     rng = np.random.default_rng(0)
     curves = [rng.uniform(1, 2, 20_000) for _ in range(2)]
@@ -246,7 +296,8 @@ def test_the_headline_is_that_of_the_results(
     for key in ("miou", "mvc8", "tc", "flicker", "flicker_compensated", "ece"):
         assert shown(cards[key][0]) == (pytest.approx(row[key], rel=5e-3), "%")
     assert shown(cards["latency_ms"][0]) == (pytest.approx(row["latency_ms"]["total"]["p50"], rel=5e-3), "ms")
-    assert shown(cards["frames_per_s"][0])[0] == pytest.approx(38.42, rel=5e-3)
+    assert "frames_per_s" not in cards, "masks of all rows are not the model's rate"
+    assert any("38.4 masks per second" in text for text in page.texts("#method dd"))
     assert "10 classes" in cards["miou"][1]
     for key in ("flicker", "flicker_compensated"):
         truth = re.search(r"[\d.]+ %", cards[key][1])
@@ -380,7 +431,7 @@ def test_nothing_says_that_there_is_nothing_in_program_words(browser: webdriver.
 def test_without_ground_truth_the_page_says_so(browser: webdriver.Chrome, pages: Path) -> None:
     page = Page(browser, pages / "unlabelled.html", DESK)
     assert "No ground truth: accuracy is unknown." in page.texts("header .muted")
-    assert page.run(CARD_KEYS) == ["tc", "flicker", "flicker_compensated", "latency_ms", "frames_per_s"]
+    assert page.run(CARD_KEYS) == ["tc", "flicker", "flicker_compensated", "latency_ms"]
     assert "mIoU" not in page.texts("#rows thead th")
     assert page.texts("#memory thead th") == ["Memory", "Flicker", "Compensated flicker"]
     assert "same reference frames" not in page.texts("#frame-rate p")[0]
@@ -396,11 +447,99 @@ def test_one_row_leaves_out_what_needs_more(browser: webdriver.Chrome, pages: Pa
     assert page.texts("#frame-rate p") == ["Only stride 1 was measured; --strides adds others."]
 
 
+def test_a_failed_recording_is_told_at_the_top(browser: webdriver.Chrome, pages: Path) -> None:
+    page = Page(browser, pages / "many.html", DESK)
+    assert page.texts("header .failed li") == ["drive4 failed and is in no figure: its index is cut off"]
+    assert page.texts("#method > ul > li") == ["drive4, lost: its index is cut off", "8 recordings without a loss"]
+    assert page.texts("h1") == ["drive0, drive1 and 6 more"]
+    assert "15 frames per second" in " ".join(page.texts("#frame-rate .xtitle")), "the failed one has no rate to tell"
+    page = Page(browser, pages / "full.html", DESK)
+    assert not page.has(".failed"), "frames were lost, but the recording is in the figures"
+
+
+def test_times_of_processes_at_once_are_told_as_such(browser: webdriver.Chrome, pages: Path) -> None:
+    page = Page(browser, pages / "many.html", DESK)
+    assert page.texts("[data-key=latency_ms] .note")[0].endswith("4 processes at once")
+    assert "with 4 processes at once" in page.texts(".verdict")[0]
+    assert any("4 processes at once, the engine of each with 1 thread" in text for text in page.texts("#method dd"))
+    page = Page(browser, pages / "full.html", DESK)
+    assert "at once" not in " ".join(page.texts("header *") + page.texts("#latency p"))
+    assert any("1 process, the engine with one thread per core" in text for text in page.texts("#method dd"))
+
+
+def test_rows_say_what_of_them_compares(browser: webdriver.Chrome, pages: Path) -> None:
+    page = Page(browser, pages / "many.html", DESK)
+    assert "not all measured on the same reference frames: there are 38 to 40" in page.texts("#frame-rate p")[0]
+    page = Page(browser, pages / "full.html", DESK)
+    assert "All points are measured on the same reference frames." in page.texts("#frame-rate p")[0]
+    assert "mVC does not: its windows span more time" in page.texts("#rows p")[0]
+    said = dict(zip(page.texts("#method dt"), page.texts("#method dd"), strict=True))
+    for title in ("Flicker", "TC", "ECE"):
+        assert "no counterpart" in said[title]
+    assert "finer class" in said["ECE"]
+    assert "counts as an error" in said["mIoU"]
+    assert "annotation's own inconsistency" in said["Truth’s flicker"]
+    assert "reference frames" in said["Lost points"]
+
+
+def test_of_many_recordings_those_with_worst_moments_are_drawn(browser: webdriver.Chrome, pages: Path) -> None:
+    page = Page(browser, pages / "many.html", DESK)
+    assert page.texts("#timeline h3") == ["drive0", "drive1", "drive2", "drive3", "drive5", "drive8"]
+    assert page.texts("#timeline .muted") == ["2 more recordings can be found in metrics.json under “timelines”."]
+    page = Page(browser, pages / "full.html", DESK)
+    assert "metrics.json" not in " ".join(page.texts("#timeline p"))
+
+
+def test_worst_moments_are_marked_where_they_are_ranked(
+    browser: webdriver.Chrome, pages: Path, results: dict[str, dict[str, Any]]
+) -> None:
+    page = Page(browser, pages / "one_row.html", DESK)
+    find = "document.querySelector('#timeline .plot').data.find(t => t.legendgroup === arguments[0])"
+    at, heights = page.run(f"const t = {find}; return [t.x, t.y]", "moments")
+    entry = results["one_row"]["timelines"][0]
+    nearest = [int(np.abs(np.array(entry["time_s"]) - t).argmin()) for t in at]
+    assert heights == pytest.approx([entry["flicker_compensated"][n] for n in nearest])
+    curve = dict(zip(*page.run(f"const t = {find}; return [t.x, t.y]", "compensated"), strict=True))
+    drawn = [curve[round(entry["time_s"][n], 3)] for n in nearest]
+    assert drawn == pytest.approx(heights, abs=1e-3), "a mark beside its curve"
+    assert "Ranked by compensated flicker over all recordings" in page.texts("#moments p")[0]
+
+
+def test_no_two_of_many_series_look_alike(browser: webdriver.Chrome, pages: Path) -> None:
+    page = Page(browser, pages / "many.html", DESK)
+    marks = page.run("return [...document.querySelectorAll('#frame-rate .legend svg')].map(e => e.outerHTML)")
+    assert len(set(marks)) == 12 + 1  # and the ground truth
+    shapes = page.run(
+        "return [...document.querySelectorAll('#frame-rate .legend svg')].map(e => e.lastElementChild.outerHTML)"
+    )
+    assert len(set(shapes[:12])) == 4, "a marker for each model"
+    bars = page.run("return document.querySelector('#memory .plot').data.map(t => t.marker.color)")
+    assert len(set(bars)) == len(bars) == 12
+    rows = [made.row(f"model{n}", mode, "stride 1", 1, False, 0.0) for n in range(25) for mode in made.MODES]
+    looks = [(s.color, s.dash, s.symbol) for s in series_of({"rows": rows})]
+    assert len(set(looks)) == len(looks) == 75
+
+
+def test_a_click_enlarges_a_picture(browser: webdriver.Chrome, pages: Path) -> None:
+    page = Page(browser, pages / "full.html", DESK)
+    width = "return document.querySelector('.pictures img').clientWidth"
+    before = page.run(width)
+    page.run("document.querySelector('.pictures img').click()")
+    assert page.run(width) > 3 * before
+    page.run("document.querySelector('.pictures img').click()")
+    assert page.run(width) == before
+
+
+def test_frames_beyond_the_histogram_are_told(browser: webdriver.Chrome, pages: Path) -> None:
+    page = Page(browser, pages / "one_row.html", DESK)
+    assert page.texts("#latency figcaption") == ["2 frames took longer, up to 120.6 ms."]
+
+
 def test_lost_frames_and_the_command_are_told(browser: webdriver.Chrome, pages: Path) -> None:
     page = Page(browser, pages / "full.html", DESK)
     assert page.texts("#method li") == [
-        "seq16E5_15Hz.mcap: no frame was lost",
         "0016E5_dusk.mcap, lost: 3 of 104 images could not be decoded, the first at 4.2 s",
+        "1 recording without a loss",
     ]
     (command,) = page.texts("#method pre")
     assert command.startswith("t2g evaluate seq16E5_15Hz.mcap")

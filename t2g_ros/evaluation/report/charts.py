@@ -10,12 +10,13 @@ from typing import Any
 import plotly.graph_objects as go
 
 from t2g_ros.evaluation.report.series import TRUTH_COLOR, Key, Row, Series
-from t2g_ros.evaluation.report.wording import known, listing, number, percent
+from t2g_ros.evaluation.report.wording import count, known, listing, milliseconds, number, percent
 
 UNEVEN_SYMBOLS = {"jitter": "triangle-up-open", "drop": "x-open"}
 TRUTH = Key("truth", "ground truth itself", TRUTH_COLOR)
 PERCENT_HOVER = "%{y:.2f} %"
-
+LEAST_SPAN = {"miou": 2.0, "flicker_compensated": 0.5}
+"""Points that an axis spans at least, so that a difference that means nothing does not look like one."""
 
 QUARTERS = {"tickvals": [0, 25, 50, 75, 100], "ticktext": ["0 %", "25 %", "50 %", "75 %", "100 %"]}
 
@@ -102,15 +103,17 @@ def frame_rate(series: Sequence[Series], fps: float | None) -> list[Chart]:
         fps: frames per second of the recordings; None if it is unknown or not the same for all.
     """
     charts = []
-    strides = sorted({row["stride"] for s in series for row in s.by_stride()})
+    gaps = [_mean_gap(row) for s in series for row in (*s.by_stride(), *s.uneven())]
+    low, high = min(gaps), max(gaps)
+    whole = sorted({round(gap) for gap in gaps})
     # Two labels closer than this share of the axis would run into each other.
-    apart = 0.09 * strides[-1]
-    shown = [n for i, n in enumerate(strides) if i == 0 or n == strides[-1] or (n - strides[i - 1] >= apart)]
+    apart = 0.09 * (high - low)
+    shown = [n for i, n in enumerate(whole) if i == 0 or n == whole[-1] or (n - whole[i - 1] >= apart)]
     axis = {
         "title": {"text": f"Every n-th of {fps:g} frames per second" if fps else "Every n-th frame"},
         "tickvals": shown,
         "ticktext": [str(n) for n in shown],
-        "range": [1 - 0.05 * strides[-1], 1.06 * strides[-1]],
+        "range": [low - 0.05 * high, 1.06 * high],
         "hoverformat": ".3g",
     }
     for title, key, own in (
@@ -127,17 +130,31 @@ def frame_rate(series: Sequence[Series], fps: float | None) -> list[Chart]:
             rows = series[0].by_stride()
             traces.append(_truth_line([r["stride"] for r in rows], [r[own] for r in rows]))
         if traces:
-            layout = {"xaxis": axis, "yaxis": {"ticksuffix": " %", "rangemode": "normal"}, "hovermode": "closest"}
+            values = [value for trace in traces for value in trace.y if known(value)]
+            layout = {"xaxis": axis, "yaxis": _percent_axis(values, LEAST_SPAN[key]), "hovermode": "closest"}
             charts.append(
                 Chart(title, bare_figure(traces, 320, **layout), f"{title} against the stride, as in the table")
             )
     return charts
 
 
+def _mean_gap(row: Row) -> float:
+    """Frames from one that the network sees to the next."""
+    return float(row["stride"] / (1 - row["drop"]))
+
+
+def _percent_axis(values: Sequence[float], least: float) -> dict[str, Any]:
+    """An axis that the values fill, but that does not blow up differences of less than `least` points."""
+    middle, span = (max(values) + min(values)) / 2, max(max(values) - min(values), least)
+    low = middle - 0.58 * span
+    # A share is not negative.
+    return {"ticksuffix": " %", "range": [max(low, -0.02 * span), low + 1.16 * span]}
+
+
 def _mark(series: Series, row: Row, key: str) -> go.Scatter:
     """A row with uneven gaps, where its mean gap is."""
     return go.Scatter(
-        x=[row["stride"] / (1 - row["drop"])],
+        x=[_mean_gap(row)],
         y=[row[key]],
         name=escape(series.name, quote=False),
         legendgroup=series.group,
@@ -175,7 +192,6 @@ def corruptions(series: Sequence[Series]) -> list[Chart]:
     values = [row[key] for pairs in drawn.values() for _, found in pairs for row in found if known(row[key])]
     if not values:
         return []
-    margin = 0.08 * (max(values) - min(values)) or 1
     charts = []
     for family, pairs in drawn.items():
         traces = [_line(s, [r["severity"] or 0 for r in f], [r[key] for r in f]) for s, f in pairs if f]
@@ -184,7 +200,7 @@ def corruptions(series: Sequence[Series]) -> list[Chart]:
             280,
             xaxis={"title": {"text": "Severity"}, "tickvals": list(range(6)), "range": [-0.25, 5.25]},
             # One range for all families, so that they compare.
-            yaxis={"ticksuffix": " %", "range": [min(values) - margin, max(values) + margin]},
+            yaxis=_percent_axis(values, LEAST_SPAN[key]),
             hovermode="closest",
         )
         charts.append(Chart(f"{name} in {family}", figure, f"{name} against the severity of {family}, as in the table"))
@@ -291,29 +307,18 @@ def calibration(series: Sequence[Series]) -> list[Chart]:
 
 
 def latency(series: Sequence[Series]) -> Chart | None:
-    """How the time per frame is distributed, up to where 99.5 % of the frames are."""
+    """How the time per frame is distributed, as far as the histograms reach."""
     drawn = [(s, s.reference["latency_histogram"]) for s in series if s.reference]
     drawn = [(s, histogram) for s, histogram in drawn if sum(histogram["counts"])]
     if not drawn:
         return None
-    limit, beyond, total = 0.0, 0, 0
-    for _, histogram in drawn:
-        counts, edges = histogram["counts"], histogram["edges_ms"]
-        inside = 0
-        for n, edge in zip(counts, edges[1:], strict=True):
-            inside += n
-            if inside >= 0.995 * sum(counts):
-                limit = max(limit, edge)
-                break
     traces = []
     for n, (s, histogram) in enumerate(drawn):
-        counts, edges = histogram["counts"], histogram["edges_ms"]
-        total += sum(counts)
-        beyond += sum(c for c, edge in zip(counts, edges, strict=False) if edge >= limit)
-        shares = [100 * c / sum(counts) for c in counts]
+        frames = sum(histogram["counts"]) + histogram["beyond"]
+        shares = [100 * c / frames for c in histogram["counts"]]
         traces.append(
             go.Scatter(
-                x=edges,
+                x=histogram["edges_ms"],
                 y=[*shares, shares[-1]],
                 name=escape(s.name, quote=False),
                 legendgroup=s.group,
@@ -324,14 +329,15 @@ def latency(series: Sequence[Series]) -> Chart | None:
             )
         )
     low = min(edge for _, h in drawn for c, edge in zip(h["counts"], h["edges_ms"], strict=False) if c)
+    high = max(h["edges_ms"][-1] for _, h in drawn)
     figure = bare_figure(
         traces,
         300,
-        xaxis={"title": {"text": "Milliseconds per frame"}, "range": [0 if low < limit / 2 else 0.9 * low, limit]},
+        xaxis={"title": {"text": "Milliseconds per frame"}, "range": [0 if low < high / 2 else 0.9 * low, high]},
         yaxis={"ticksuffix": " %", "rangemode": "tozero"},
         hovermode="closest",
     )
-    note = (
-        f"{beyond:,} of {total:,} frames took longer than {number(limit)}\u00a0ms and are not drawn." if beyond else ""
-    )
+    beyond = sum(h["beyond"] for _, h in drawn)
+    longest = max(h["longest_ms"] for _, h in drawn if h["beyond"]) if beyond else None
+    note = f"{count(beyond, 'frame')} took longer, up to {milliseconds(longest)}." if beyond else ""
     return Chart("Share of the frames by their time", figure, "Distribution of the time per frame", note)

@@ -88,6 +88,12 @@
     drawn().forEach(draw);
   });
 
+  for (const button of document.querySelectorAll(".pictures button")) {
+    button.addEventListener("click", () => {
+      button.setAttribute("aria-pressed", String(button.getAttribute("aria-pressed") !== "true"));
+    });
+  }
+
   for (const button of document.querySelectorAll(".legend button")) {
     button.addEventListener("click", () => {
       const hide = button.getAttribute("aria-pressed") === "true";

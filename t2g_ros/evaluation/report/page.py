@@ -38,6 +38,9 @@ METRICS = {
 """Key of a row -> its heading, in the order of the table."""
 
 
+TIMELINES = 6
+"""As many are drawn at most."""
+
 COMPARED = {"miou": True, "mvc8": True, "flicker": False, "flicker_compensated": False}
 """What the memory is judged by -> whether more is better."""
 
@@ -129,7 +132,10 @@ def page_contents(results: dict[str, Any], moments: Sequence[Moment]) -> dict[st
 
     series = series_of(results)
     headline = results["rows"][0]
-    fps = {entry["fps"] for entry in results["inputs"]}
+    read = [entry for entry in results["inputs"] if entry["frames"]]
+    fps = {entry["fps"] for entry in read}
+    reference_frames = [row["reference_frames"] for row in results["rows"]]
+    timeline_charts, more_timelines = timelines(results, series, moments)
     several_modes = len({s.mode for s in series}) > 1
     even = [s for s in series if len(s.by_stride()) > 1 or any(s.uneven())]
     settings = results["settings"]
@@ -140,14 +146,17 @@ def page_contents(results: dict[str, Any], moments: Sequence[Moment]) -> dict[st
         "headline": headline,
         "series": series,
         "keys": [*(s.key for s in series), charts.TRUTH],
-        "name": wording.listing([entry["name"] for entry in results["inputs"]]),
-        "verdict": wording.verdict(headline),
+        "name": wording.listing([entry["name"] for entry in read or results["inputs"]]),
+        "failed": [entry for entry in results["inputs"] if not entry["frames"]],
+        "whole": sum(not entry["lost"] for entry in results["inputs"]),
+        "verdict": wording.verdict(headline, results["machine"]["processes"]),
         "judged": wording.known(headline["miou"]),
         "cards": headline_cards(results),
         "memory_charts": charts.memory_bars(series) if several_modes else [],
         "memory_changes": memory_changes(series, compared),
         "compared": compared,
         "rate_charts": charts.frame_rate(even, fps.pop() if len(fps) == 1 else None) if even else [],
+        "reference_frames": (min(reference_frames), max(reference_frames)),
         "uneven": {
             "jitter": any(r["jitter"] for r in results["rows"]),
             "drop": any(r["drop"] for r in results["rows"]),
@@ -155,7 +164,8 @@ def page_contents(results: dict[str, Any], moments: Sequence[Moment]) -> dict[st
         "corruption_charts": charts.corruptions(series),
         "columns": columns,
         "class_chart": charts.class_bars(series, settings["classes"], settings["colors"]),
-        "timelines": timelines(results, series, moments),
+        "timelines": timeline_charts,
+        "more_timelines": more_timelines,
         "moments": [(n, moment, pictures(moment)) for n, moment in enumerate(moments, 1)],
         "swatches": list(zip(settings["classes"], settings["colors"], strict=True)),
         "calibration_charts": charts.calibration(series),
@@ -167,7 +177,7 @@ def page_contents(results: dict[str, Any], moments: Sequence[Moment]) -> dict[st
 
 
 def headline_cards(results: dict[str, Any]) -> list[Card]:
-    """The figures of the first row that exist, and the speed."""
+    """The figures of the first row that exist."""
     row = results["rows"][0]
     classes = wording.count(sum(wording.known(v) for v in row["iou"].values()), "class")
     own = {key: wording.percent(row[f"truth_{key}"]) for key in ("flicker", "flicker_compensated")}
@@ -187,9 +197,10 @@ def headline_cards(results: dict[str, Any]) -> list[Card]:
     total = row["latency_ms"].get("total")
     if total:
         note = f"median; 95 % within {wording.milliseconds(total['p95'])}"
+        processes = results["machine"]["processes"]
+        if processes > 1:
+            note += f"; {wording.count(processes, 'process')} at once"
         cards.append(Card("latency_ms", "Latency", wording.milliseconds(total["p50"]), note))
-    speed = wording.number(results["throughput"]["frames_per_s"])
-    cards.append(Card("frames_per_s", "Frames per second", speed, "reading and metrics included"))
     return cards
 
 
@@ -207,14 +218,25 @@ def memory_changes(series: Sequence[Series], compared: Sequence[str]) -> list[tu
     ]
 
 
-def timelines(results: dict[str, Any], series: Sequence[Series], moments: Sequence[Moment]) -> list[Any]:
-    """One chart per recording, of what was measured in it under the headline's condition."""
+def timelines(results: dict[str, Any], series: Sequence[Series], moments: Sequence[Moment]) -> tuple[list[Chart], int]:
+    """Draw recordings under the headline's condition: those with a worst moment, then the first ones.
+
+    Returns:
+        One chart per recording, in the order of the inputs, and how many more recordings could have been drawn.
+    """
     from t2g_ros.evaluation.report.timeline_chart import timeline
 
     condition = results["rows"][0]["condition"]
-    found = [entry for entry in results["timelines"] if entry["condition"] == condition]
+    found = [
+        entry
+        for entry in results["timelines"]
+        if entry["condition"] == condition and any(wording.known(value) for value in entry["flicker"])
+    ]
+    names = list(dict.fromkeys(entry["input"] for entry in found))
+    worst = {moment.input for moment in moments}
+    chosen = sorted(names, key=lambda name: name not in worst)[:TIMELINES]
     charts = []
-    for name in dict.fromkeys(entry["input"] for entry in found):
+    for name in (name for name in names if name in chosen):
         entries = [
             (s, entry)
             for s in series
@@ -222,7 +244,7 @@ def timelines(results: dict[str, Any], series: Sequence[Series], moments: Sequen
             if (entry["input"], entry["model"], entry["mode"]) == (name, s.model, s.mode)
         ]
         charts.append(timeline(name, entries, [(n, m.time_s) for n, m in enumerate(moments, 1) if m.input == name]))
-    return [chart for chart in charts if chart.figure.data]
+    return charts, len(names) - len(charts)
 
 
 def drawn_in(keys: Sequence[Key], drawn: Sequence[Chart]) -> list[Key]:

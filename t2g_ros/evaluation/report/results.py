@@ -117,18 +117,26 @@ def _number(value: float, digits: int = 4) -> float | None:
 def _latency(stage_ms: dict[str, list[float]]) -> dict[str, Any]:
     times = {stage: np.array(values) for stage, values in stage_ms.items()}
     if not times:
-        return {"latency_ms": {}, "latency_histogram": {"edges_ms": [], "counts": []}}
+        return {
+            "latency_ms": {},
+            "latency_histogram": {"edges_ms": [], "counts": [], "beyond": 0, "longest_ms": None},
+        }
     times["total"] = np.sum(list(times.values()), axis=0)
     total = times["total"]
-    # The last bin holds all that took longer, so that one slow frame does not squeeze the rest into one bar.
+    # Frames that took longer are in no bin, so that one slow frame does not squeeze the rest into one bar.
     top = max(1.5 * float(np.percentile(total, 95)), 0.1)
-    counts, edges = np.histogram(np.minimum(total, top), HISTOGRAM_BINS, (0, top))
+    counts, edges = np.histogram(total, HISTOGRAM_BINS, (0, top))
     return {
         "latency_ms": {
             stage: {f"p{p}": round(float(np.percentile(values, p)), 3) for p in PERCENTILES}
             for stage, values in times.items()
         },
-        "latency_histogram": {"edges_ms": np.round(edges, 3).tolist(), "counts": counts.tolist()},
+        "latency_histogram": {
+            "edges_ms": np.round(edges, 3).tolist(),
+            "counts": counts.tolist(),
+            "beyond": len(total) - int(counts.sum()),
+            "longest_ms": round(float(total.max()), 3),
+        },
     }
 
 

@@ -10,12 +10,17 @@ from t2g_ros.evaluation.report.wording import MODES
 
 Row = dict[str, Any]
 
-# From Okabe and Ito's palette ("Color Universal Design", 2008), which is told apart with any colour vision; its light
-# colours are darkened, so that each has a contrast of 3 against white and against the dark page.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#C2699C", "#A87800", "#6B6FD1")
+# The first six from Okabe and Ito's palette ("Color Universal Design", 2008), which is told apart with any colour
+# vision; its light colours are darkened, so that each has a contrast of 3 against white and against the dark page. The
+# others are as far as possible from those before them under that condition.
+COLORS = (
+    *("#0072B2", "#D55E00", "#009E73", "#C2699C", "#A87800", "#6B6FD1"),
+    *("#F828F8", "#407000", "#8028F8", "#B81888", "#985858", "#F84868"),
+)
 TRUTH_COLOR = "#808890"
 DASHES = {"memory": "solid", "single_frame": "dash", "ema": "dot"}
-SYMBOLS = {"memory": "circle", "single_frame": "square", "ema": "diamond"}
+# By model; as many as have no divisor in common with the colours, so that the two do not repeat together.
+SYMBOLS = ("circle", "square", "diamond", "cross", "pentagon", "star", "hourglass")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Series:
     name: str
     """For people: only as much as tells it from the others."""
     color: str
+    symbol: str
+    """Marker on its lines, by plotly's name."""
     rows: list[Row]
     reference: Row | None
     """The row under the condition of the headline."""
@@ -49,10 +56,6 @@ class Series:
     @property
     def dash(self) -> str:
         return DASHES[self.mode]
-
-    @property
-    def symbol(self) -> str:
-        return SYMBOLS[self.mode]
 
     @property
     def key(self) -> Key:
@@ -78,12 +81,14 @@ def series_of(results: dict[str, Any]) -> list[Series]:
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in results["rows"]:
         groups.setdefault((row["model"], row["mode"]), []).append(row)
-    one_model = len({model for model, _ in groups}) == 1
+    models = list(dict.fromkeys(model for model, _ in groups))
+    one_model = len(models) == 1
     one_mode = len({mode for _, mode in groups}) == 1
     condition = results["rows"][0]["condition"]
     series = []
     for n, ((model, mode), rows) in enumerate(groups.items()):
         name = model if one_mode else MODES[mode] if one_model else f"{model}, {MODES[mode]}"
         reference = next((r for r in rows if r["condition"] == condition), None)
-        series.append(Series(f"s{n}", model, mode, name, COLORS[n % len(COLORS)], rows, reference))
+        color, symbol = COLORS[n % len(COLORS)], SYMBOLS[models.index(model) % len(SYMBOLS)]
+        series.append(Series(f"s{n}", model, mode, name, color, symbol, rows, reference))
     return series

@@ -68,7 +68,9 @@ def timeline(
         curves = [curve for curve in curves if not np.isnan(curve[1]).all()]
         if not curves:
             continue
-        keep = kept_points([values for _, values, _ in curves])
+        # A mark stands on its curve.
+        marked = [int(np.abs(time_s - t).argmin()) for _, t in moments]
+        keep = np.union1d(kept_points([values for _, values, _ in curves]), np.array(marked, np.intp))
         if len(time_s) > longest:
             longest, drawn = len(time_s), len(keep)
         right = [f", {number(a)} % of pixels right" if known(a) else "" for a in accuracy[keep].tolist()]
@@ -91,7 +93,7 @@ def timeline(
     if traces and moments:
         first = entries[0][1]
         times = np.array(first["time_s"])
-        heights = np.nan_to_num(np.array(first["flicker"], np.float64))
+        heights = np.nan_to_num(np.array(first["flicker_compensated"], np.float64))
         keys.append(Key("moments", "worst moments, numbered", MOMENT_COLOR, symbol="triangle-down"))
         traces.append(
             go.Scatter(

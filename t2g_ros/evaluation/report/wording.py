@@ -65,8 +65,8 @@ def count(n: int, noun: str) -> str:
     return f"{n:,}\u00a0{noun if n == 1 else plural}"
 
 
-def verdict(row: dict[str, Any]) -> str:
-    """One sentence that says what the headline row says."""
+def verdict(row: dict[str, Any], processes: int) -> str:
+    """One sentence that says what the headline row says, measured by that many processes at once."""
     classes = sum(known(v) for v in row["iou"].values())
     says = []
     if known(row["miou"]):
@@ -79,7 +79,8 @@ def verdict(row: dict[str, Any]) -> str:
             says.append(f"{whose} flicker by {percent(row[key])}{how}{beside}")
             break
     if "total" in row["latency_ms"]:
-        says.append(f"a frame takes {milliseconds(row['latency_ms']['total']['p50'])}")
+        shared = f" with {count(processes, 'process')} at once" if processes > 1 else ""
+        says.append(f"a frame takes {milliseconds(row['latency_ms']['total']['p50'])}{shared}")
     sentence = listing(says) if says else f"nothing could be measured of {row['model']}"
     # Only the sentence's own first word, not a model's name.
     return (sentence if sentence.startswith(row["model"]) else sentence[0].upper() + sentence[1:]) + "."
