@@ -22,6 +22,7 @@ COMMON_ENCODINGS: dict[str, tuple[int, int | None]] = {
     "mono8": (1, cv2.COLOR_GRAY2RGB),
 }
 _NO_COLORS = re.compile(r"(8|16|32|64)[USF]C\d+")
+_DEPTHS = re.compile(r"(16|32|64)[USF]C\d+")
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
 
@@ -122,6 +123,12 @@ def _by_rosbags(msg: Any, topic: str) -> NDArray[np.uint8]:
 
 def _decode_compressed(msg: Any, topic: str) -> NDArray[np.uint8]:
     data = bytes(msg.data)
+    encoding = msg.format.partition(";")[0].strip()
+    if _DEPTHS.fullmatch(encoding):
+        raise InputError(
+            f"{topic}: found the format '{msg.format}', whose pixels are no colours (a depth image?); expected one such "
+            "as 'rgb8; jpeg compressed bgr8'"
+        )
     if data.startswith(_JPEG_START):
         complete, kind = _jpeg_is_complete(data), "JPEG"
     elif data.startswith(_PNG_START):

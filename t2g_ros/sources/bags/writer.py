@@ -22,6 +22,8 @@ BAG_VERSION: Final = 8
 STORAGES: Final = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 START_NS = NS_PER_S
 """Where a recording that starts at 0 starts in a bag, since a stamp of 0 means "not set" in ROS."""
+STAMP_END_NS = 2**31 * NS_PER_S
+"""Seconds are an int32 in ROS, and its clocks have none below 0."""
 
 _FOREVER = QosTime(9223372036, 854775807)  # RMW_DURATION_INFINITE of rmw/time.h
 LATCHED = Qos(
@@ -90,7 +92,12 @@ class RosBagWriter:
         return self._store.types[msgtype](*args, **fields)
 
     def header(self, stamp_ns: int, frame_id: str) -> Any:
-        """Return a std_msgs/Header."""
+        """Return a std_msgs/Header; raises `InputError` where ROS cannot hold the stamp."""
+        if not 0 <= stamp_ns < STAMP_END_NS:
+            raise InputError(
+                f"stamp {stamp_ns} ns: expected 0 to {STAMP_END_NS - 1}, which is what ROS can hold; --fps stamps the "
+                "frames anew"
+            )
         stamp = self.message("builtin_interfaces/msg/Time", *divmod(stamp_ns, NS_PER_S))
         return self.message("std_msgs/msg/Header", stamp, frame_id)
 
