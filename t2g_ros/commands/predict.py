@@ -67,7 +67,8 @@ def write_masks(source: Source, runtime: Runtime, out: Path, *, every: int = 1) 
     `<name>_<index>.png`.
 
     Returns:
-        `frames`, `repeated`, how many were left out, `resets` by cause, and `stage_ms`, median and 95th percentile by stage and in total.
+        `frames`, `repeated`, how many were left out, `resets` by cause, and `stage_ms`, median and 95th percentile
+        by stage and in total.
 
     Raises:
         InputError: a frame cannot be decoded or does not continue the stream.

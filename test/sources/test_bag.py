@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mcap.reader import make_reader
+from mcap.stream_reader import CRCValidationError
 from recordings import ids, make_bag, picture
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag1 import Writer as Ros1Writer
@@ -289,3 +291,18 @@ def test_a_bag_of_some_bad_masks_is_read_with_the_rest(tmp_path: Path) -> None:
 def test_a_stamp_that_ros_cannot_hold_is_refused(tmp_path: Path, stamp_ns: int) -> None:
     with RosBagWriter(tmp_path / "b", "/camera") as bag, pytest.raises(InputError, match="--fps stamps"):
         bag.put_image("image_raw", stamp_ns, "cam", picture(0))
+
+
+def test_a_flipped_bit_in_a_bag_of_ours_is_found(tmp_path: Path) -> None:
+    (file,) = make_bag(tmp_path / "b").glob("*.mcap")
+
+    def read() -> int:
+        with file.open("rb") as stream:
+            return sum(1 for _ in make_reader(stream, validate_crcs=True).iter_messages())
+
+    assert read() > 4
+    data = bytearray(file.read_bytes())
+    data[data.index(picture(0).tobytes()[:600]) + 300] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(CRCValidationError):
+        read()

@@ -34,6 +34,7 @@ _DATA_END_BYTES = 4
 _RECORD = struct.Struct("<BQ")  # opcode, length of what follows
 _MESSAGE = struct.Struct("<HIQQ")  # channel, sequence, log time, publish time
 _CHUNK = struct.Struct("<QQQII")  # first and last log time, size and CRC of the content, length of compression's name
+_CRC_AT = 24  # in a chunk
 _FOOTER = struct.Struct("<BQQ")
 _FOOTER_BYTES = 29 + len(MAGIC)
 _CHUNK_START = re.compile(rb"\x06.{36}(?:\0\0\0\0|\x03\0\0\0lz4|\x04\0\0\0zstd)", re.DOTALL)
@@ -84,15 +85,30 @@ def salvage_mcap(path: Path, losses: Losses) -> Iterator[BagMessage]:
             yield from _walk(data, _summary(data), losses, path.name)
 
 
+def write_checksums(path: Path) -> None:
+    """Give the chunks of a whole file the checksum of their content, without which no reader can notice damage."""
+    with path.open("r+b") as file, mmap(file.fileno(), 0) as data:
+        at = len(MAGIC)
+        while at + _RECORD.size <= len(data):
+            opcode, length = _RECORD.unpack_from(data, at)
+            if opcode == DATA_END:
+                return
+            chunk = _chunk_at(data, at)
+            if chunk is not None and chunk.crc == 0:
+                content, intact = _decompress(data, chunk)
+                if intact:
+                    struct.pack_into("<I", data, at + _RECORD.size + _CRC_AT, crc32(content))
+            at += _RECORD.size + length
+
+
 def _walk(data: mmap, known: _Definitions, losses: Losses, name: str) -> Iterator[BagMessage]:
     at = len(MAGIC)
     certain = at  # all before is read or given up
     while at + _RECORD.size <= len(data):
         opcode, length = _RECORD.unpack_from(data, at)
         begin, end = at + _RECORD.size, at + _RECORD.size + length
-        if opcode == DATA_END and length == _DATA_END_BYTES and data[end : end + 1] != bytes([MESSAGE]):
-            if _next_chunk(data, at) is None:  # a changed byte can look like the end
-                return
+        if _is_end(data, at):
+            return
         chunk = _chunk_at(data, at)
         whole = end <= len(data) and (0 < opcode < DATA_END or opcode >= FIRST_PRIVATE)
         if not whole or (opcode == CHUNK and chunk is None):
@@ -119,6 +135,15 @@ def _walk(data: mmap, known: _Definitions, losses: Losses, name: str) -> Iterato
             yield from _messages(data[at:end], known, losses, name)
         at = end
     losses.add(f"{name} has no end", f"the recorder was stopped at byte {len(data)}")
+
+
+def _is_end(data: mmap, at: int) -> bool:
+    """Tell the end of what was recorded from a changed byte that looks like it."""
+    opcode, length = _RECORD.unpack_from(data, at)
+    end = at + _RECORD.size + _DATA_END_BYTES
+    if opcode != DATA_END or length != _DATA_END_BYTES or data[end : end + 1] == bytes([MESSAGE]):
+        return False
+    return _next_chunk(data, at) is None
 
 
 def _summary(data: mmap) -> _Definitions:

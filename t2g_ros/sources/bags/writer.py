@@ -14,6 +14,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from t2g_ros.errors import InputError
 from t2g_ros.labels import LabelSpace
+from t2g_ros.sources.bags.salvage_mcap import write_checksums
 from t2g_ros.sources.bags.source import RAW_TYPE
 from t2g_ros.types import NS_PER_S
 
@@ -78,6 +79,7 @@ class RosBagWriter:
         self._writer = Writer(path, version=BAG_VERSION, storage_plugin=STORAGES[storage])
         if compress:
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._checked = None if compress or storage != "mcap" else path
         self._topics: dict[str, Connection] = {}
 
     def __enter__(self) -> RosBagWriter:
@@ -86,6 +88,9 @@ class RosBagWriter:
 
     def __exit__(self, *_: object) -> None:
         self._writer.close()
+        if self._checked is not None:  # rosbags leaves them out; zstd files would have to be packed anew
+            for file in self._checked.glob("*.mcap"):
+                write_checksums(file)
 
     def message(self, msgtype: str, *args: Any, **fields: Any) -> Any:
         """Return a message of that type, for a field of another."""
