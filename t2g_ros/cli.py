@@ -33,15 +33,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand and return the exit code: 0, 2 for a wrong input or command line, 130 when interrupted."""
-    parser = build_parser()
-    args, unknown = parser.parse_known_args(argv)
-    if unknown and not hasattr(args, "ros_args"):
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    if unknown:
-        args.ros_args = unknown
     try:
+        parser = build_parser()
+        args, unknown = parser.parse_known_args(argv)
+        if unknown and not hasattr(args, "ros_args"):
+            parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        if unknown:
+            args.ros_args = unknown
         return int(args.run(args))
-    except T2GError as error:
+    except (T2GError, OSError) as error:  # an OSError names the file that cannot be read
         print(f"t2g: {error}", file=sys.stderr)
         return EXIT_ERROR
     except KeyboardInterrupt:

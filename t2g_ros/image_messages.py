@@ -22,8 +22,9 @@ COMMON_ENCODINGS: dict[str, tuple[int, int | None]] = {
     "mono8": (1, cv2.COLOR_GRAY2RGB),
 }
 _NO_COLORS = re.compile(r"(8|16|32|64)[USF]C\d+")
+_DEPTHS = re.compile(r"(16|32|64)[USF]C\d+")
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-_JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
+JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
 
 
 def to_rgb(msg: Any, topic: str) -> NDArray[np.uint8]:
@@ -122,8 +123,14 @@ def _by_rosbags(msg: Any, topic: str) -> NDArray[np.uint8]:
 
 def _decode_compressed(msg: Any, topic: str) -> NDArray[np.uint8]:
     data = bytes(msg.data)
-    if data.startswith(_JPEG_START):
-        complete, kind = _jpeg_is_complete(data), "JPEG"
+    encoding = msg.format.partition(";")[0].strip()
+    if _DEPTHS.fullmatch(encoding):
+        raise InputError(
+            f"{topic}: found the format '{msg.format}', whose pixels are no colours (a depth image?); expected one "
+            "such as 'rgb8; jpeg compressed bgr8'"
+        )
+    if data.startswith(JPEG_START):
+        complete, kind = jpeg_is_complete(data), "JPEG"
     elif data.startswith(_PNG_START):
         complete, kind = _PNG_END in data[-1024:], "PNG"
     else:
@@ -141,7 +148,7 @@ def _decode_compressed(msg: Any, topic: str) -> NDArray[np.uint8]:
     return _u8(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 
 
-def _jpeg_is_complete(data: bytes) -> bool:
+def jpeg_is_complete(data: bytes) -> bool:
     """Whether an end marker follows the image's own scan (a thumbnail in the header has one too)."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:

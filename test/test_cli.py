@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -92,9 +93,25 @@ def test_an_interrupt_stops_quietly_and_leaves_no_half_bag(tmp_path: Path) -> No
             time.sleep(0.02)
         assert (tmp_path / "b").exists()
         process.send_signal(signal.SIGINT)
+        # A signal that comes just before the file is opened is only seen when reading ends: end it.
+        while process.poll() is None and time.monotonic() < deadline + 60:
+            with contextlib.suppress(OSError):  # nobody reads yet, or no longer
+                os.close(os.open(frames / "a.png", os.O_WRONLY | os.O_NONBLOCK))
+            time.sleep(0.02)
         _, stderr = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130
     assert "Traceback" not in stderr
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux: a file that opens but cannot be read")
+def test_what_cannot_be_read_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bag = tmp_path / "b.mcap"
+    bag.symlink_to("/proc/self/mem")
+    assert main(["predict", "--bag", str(bag), "--out", str(tmp_path / "o"), "--model", "none"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("t2g: ")
+    assert "Input/output error" in lines[0]

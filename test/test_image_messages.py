@@ -62,3 +62,9 @@ def test_a_truncated_jpeg_is_refused() -> None:
         to_rgb(SimpleNamespace(format="jpeg", data=data[: len(data) // 2]), "/front")
     with pytest.raises(InputError, match="expected a JPEG or PNG file"):
         to_rgb(SimpleNamespace(format="png", data=b""), "/front")
+
+
+def test_compressed_depth_is_refused_as_raw_depth_is() -> None:
+    _, png = cv2.imencode(".png", np.full((4, 4), 1000, np.uint16))
+    with pytest.raises(InputError, match=r"16UC1; png compressed.*no colours"):
+        to_rgb(SimpleNamespace(format="16UC1; png compressed ", data=png.tobytes()), "/depth")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,10 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise T2GError(f"output {args.out}: cannot be written ({error})") from error
     tell_losses(source)
+    if record["repeated"]:
+        print(
+            f"t2g: {record['repeated']} frames repeat the stamp of the frame before and were left out", file=sys.stderr
+        )
     print(f"{record['frames']} masks in {args.out}")
     return 0
 
@@ -57,10 +62,13 @@ def run(args: argparse.Namespace) -> int:
 def write_masks(source: Source, runtime: Runtime, out: Path, *, every: int = 1) -> dict[str, Any]:
     """Segment every Nth frame as a stream and write `out/<name>.png`.
 
-    The frames keep their stamps, so the memory sees the stride that remains.
+    The frames keep their stamps, so the memory sees the stride that remains. One that repeats the stamp of the frame
+    before is left out; one that repeats the name of an earlier frame (a looped recording) is written as
+    `<name>_<index>.png`.
 
     Returns:
-        `frames`, `resets` by cause, and `stage_ms`, median and 95th percentile by stage and in total.
+        `frames`, `repeated`, how many were left out, `resets` by cause, and `stage_ms`, median and 95th percentile
+        by stage and in total.
 
     Raises:
         InputError: a frame cannot be decoded or does not continue the stream.
@@ -74,15 +82,26 @@ def write_masks(source: Source, runtime: Runtime, out: Path, *, every: int = 1) 
 
     segmenter = StreamSegmenter(runtime)
     stages: list[dict[str, float]] = []
+    names: set[str] = set()
+    repeated = 0
+    last_ns: int | None = None
     total = None if source.count is None else -(-source.count // every)
     wanted = source.read(lambda index: index % every == 0)
     for item in tqdm(wanted, total=total, desc="predict", unit="frame", disable=None):
+        if item.frame.stamp_ns == last_ns:
+            repeated += 1
+            continue
+        last_ns = item.frame.stamp_ns
         try:
             segmentation = segmenter.step(item.frame)
         except InputError as error:
             raise InputError(f"{source.path}, frame {item.name}: {error}") from error
         assert segmentation is not None  # no lag, so every frame is answered at once
-        path = out / f"{item.name}.png"
+        name = item.name
+        while name in names:
+            name += f"_{item.index}"
+        names.add(name)
+        path = out / f"{name}.png"
         if not cv2.imwrite(str(path), segmentation.labels):
             raise T2GError(f"mask {path}: cannot be written; is the folder writable and the disk not full?")
         stages.append(segmentation.stage_ms)
@@ -94,7 +113,7 @@ def write_masks(source: Source, runtime: Runtime, out: Path, *, every: int = 1) 
         stage: {"median": round(float(np.median(t)), 3), "p95": round(float(np.percentile(t, 95)), 3)}
         for stage, t in times.items()
     }
-    return {"frames": len(stages), "resets": dict(segmenter.reset_counts), "stage_ms": stage_ms}
+    return {"frames": len(stages), "repeated": repeated, "resets": dict(segmenter.reset_counts), "stage_ms": stage_ms}
 
 
 def _record(source: Source, runtime: Runtime, every: int) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from t2g_ros.errors import InputError
+from t2g_ros.image_messages import JPEG_START, jpeg_is_complete
 from t2g_ros.sources.base import Losses
 
 
@@ -17,8 +18,15 @@ class DamagedFile(InputError):
 
 
 def read_rgb(path: Path, what: str = "image") -> np.ndarray:
-    """Return the (H, W, 3) uint8 RGB pixels; raises `DamagedFile` where the file cannot be decoded."""
-    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    """Return the (H, W, 3) uint8 RGB pixels; raises `DamagedFile` where the file cannot be read or decoded."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise DamagedFile(f"{what} {path}: cannot be read ({error.strerror})") from error
+    start = data[:2].tobytes()
+    if start == JPEG_START and not jpeg_is_complete(data.tobytes()):
+        raise DamagedFile(f"{what} {path}: is a truncated JPEG of {len(data)} bytes, expected one with its end marker")
+    bgr = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
     if bgr is None:
         raise DamagedFile(f"{what} {path}: cannot be decoded; is it complete?")
     return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)

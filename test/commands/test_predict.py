@@ -12,7 +12,9 @@ from t2g_ros.cli import main
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.labels import CITYSCAPES19
 from t2g_ros.runtimes import load_runtime
-from t2g_ros.types import Frame
+from t2g_ros.sources.bags.source import RAW_TYPE
+from t2g_ros.sources.bags.writer import RosBagWriter
+from t2g_ros.types import NS_PER_S, Frame
 
 
 def predict(out: Path, model: Path, *args: object) -> int:
@@ -103,3 +105,30 @@ def test_one_source_is_required(tmp_path: Path, random_model: Path) -> None:
         predict(tmp_path / "out", random_model)
     with pytest.raises(SystemExit):
         predict(tmp_path / "out", random_model, "--frames", tmp_path, "--video", tmp_path)
+
+
+def test_every_frame_of_a_looped_bag_has_a_file(
+    tmp_path: Path, random_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = tmp_path / "b"
+    with RosBagWriter(bag, "/camera") as writer:
+        for index, second in enumerate([1, 2, 2, 1, 2]):
+            writer.put(
+                "image_raw",
+                RAW_TYPE,
+                (10 + index) * NS_PER_S,
+                header=writer.header(second * NS_PER_S, "cam"),
+                height=48,
+                width=64,
+                encoding="rgb8",
+                is_bigendian=0,
+                step=64 * 3,
+                data=picture(index).reshape(-1),
+            )
+    assert predict(tmp_path / "out", random_model, "--bag", bag) == 0
+    found = capsys.readouterr()
+    assert "1 frames repeat the stamp of the frame before and were left out" in found.err
+    assert "4 masks" in found.out
+    assert len(masks(tmp_path / "out")) == 4
+    assert predict(tmp_path / "anew", random_model, "--bag", bag, "--fps", 10) == 0
+    assert len(masks(tmp_path / "anew")) == 5

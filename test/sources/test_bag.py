@@ -6,6 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from mcap.reader import make_reader
+from mcap.stream_reader import CRCValidationError
 from recordings import ids, make_bag, picture
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag1 import Writer as Ros1Writer
@@ -15,7 +17,7 @@ from rosbags.typesys import Stores, get_typestore
 from t2g_ros.errors import InputError
 from t2g_ros.labels import CAMVID11, CITYSCAPES19
 from t2g_ros.sources import open_source
-from t2g_ros.sources.bags.writer import START_NS
+from t2g_ros.sources.bags.writer import START_NS, RosBagWriter
 
 
 def messages(bag: Path, topic: str) -> list[tuple[int, object]]:
@@ -223,3 +225,84 @@ def test_what_is_no_bag_is_named(tmp_path: Path) -> None:
         open_source(bag=tmp_path / "nowhere")
     with pytest.raises(InputError, match="cannot be read"):
         open_source(bag=tmp_path)
+
+
+def test_a_repeated_stamp_gives_no_image_the_truth_of_another(tmp_path: Path) -> None:
+    """All stamps are 0 seconds, as of a driver that sets none; the second image has no mask."""
+    events = [(0, "image_raw", 0), (1, "ground_truth/mask", 0), (2, "image_raw", 0), (3, "image_raw", 0)]
+    bag = write_events(tmp_path / "b", [*events, (4, "ground_truth/mask", 0)])
+    frames = list(open_source(bag=bag, label_space="camvid11"))
+    assert [item.labels is not None for item in frames] == [True, False, True]
+
+
+def test_a_looped_recording_keeps_no_mask_for_the_next_round(tmp_path: Path) -> None:
+    """Round one misses image 0, round two misses its mask."""
+    one = [(0, "ground_truth/mask", 0)]
+    for number in range(1, 12):
+        one += [(2 * number, "image_raw", number), (2 * number + 1, "ground_truth/mask", number)]
+    bag = write_events(tmp_path / "b", [*one, (40, "image_raw", 0), (41, "image_raw", 1), (42, "ground_truth/mask", 1)])
+    source = open_source(bag=bag, label_space="camvid11")
+    assert [item.labels is not None for item in source] == [True] * 11 + [False, True]
+    assert source.losses == ["/camera/ground_truth/mask: a mask has no image of its stamp: 0 ns"]
+
+
+def test_a_mask_that_repeats_a_waiting_ones_stamp_is_told(tmp_path: Path) -> None:
+    events = [(0, "ground_truth/mask", 3), (1, "ground_truth/mask", 3), (2, "image_raw", 3)]
+    source = open_source(bag=write_events(tmp_path / "b", events), label_space="camvid11")
+    assert [item.labels is not None for item in source] == [True]
+    assert source.losses == ["/camera/ground_truth/mask: a mask has no image of its stamp: 3000000000 ns"]
+
+
+def test_of_too_many_masks_that_wait_the_oldest_goes(tmp_path: Path) -> None:
+    """Stamps begin anew in between, so that the oldest mask has the highest stamp."""
+    events = [(0, "ground_truth/mask", 90), *((1 + n, "ground_truth/mask", n) for n in range(8)), (20, "image_raw", 0)]
+    source = open_source(bag=write_events(tmp_path / "b", events), label_space="camvid11")
+    assert [item.labels is not None for item in source] == [True]
+
+
+def test_a_rosbag2_folder_may_be_named_as_a_ros1_bag(tmp_path: Path) -> None:
+    source = open_source(bag=make_bag(tmp_path / "drive.bag"))
+    assert len(list(source)) == 4
+    assert source.losses == []
+
+
+def test_a_bag_without_images_says_what_it_holds(tmp_path: Path) -> None:
+    with RosBagWriter(tmp_path / "b", "/camera") as bag:
+        bag.put("note", "std_msgs/msg/String", START_NS, data="hello")
+    with pytest.raises(InputError, match="holds no image topic; its topics: /camera/note"):
+        open_source(bag=tmp_path / "b")
+
+
+def test_a_bag_of_some_bad_masks_is_read_with_the_rest(tmp_path: Path) -> None:
+    """Mask 0 has an id beyond the space, mask 1 has not."""
+    bag = tmp_path / "b"
+    with RosBagWriter(bag, "/camera") as writer:
+        writer.put_labels("ground_truth/labels", START_NS, CAMVID11)
+        for second, highest in ((1, 12), (2, 10)):
+            writer.put_image("image_raw", second * START_NS, "cam", picture(second))
+            writer.put_image("ground_truth/mask", second * START_NS, "cam", ids(second, highest))
+    source = open_source(bag=bag)
+    assert [item.labels is not None for item in source.read(lambda index: index == 0)] == [False]
+    assert "a mask cannot be used" in source.losses[0]
+    assert [item.labels is not None for item in source] == [False, True]
+
+
+@pytest.mark.parametrize("stamp_ns", [-1, 2**31 * 1_000_000_000])
+def test_a_stamp_that_ros_cannot_hold_is_refused(tmp_path: Path, stamp_ns: int) -> None:
+    with RosBagWriter(tmp_path / "b", "/camera") as bag, pytest.raises(InputError, match="--fps stamps"):
+        bag.put_image("image_raw", stamp_ns, "cam", picture(0))
+
+
+def test_a_flipped_bit_in_a_bag_of_ours_is_found(tmp_path: Path) -> None:
+    (file,) = make_bag(tmp_path / "b").glob("*.mcap")
+
+    def read() -> int:
+        with file.open("rb") as stream:
+            return sum(1 for _ in make_reader(stream, validate_crcs=True).iter_messages())
+
+    assert read() > 4
+    data = bytearray(file.read_bytes())
+    data[data.index(picture(0).tobytes()[:600]) + 300] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(CRCValidationError):
+        read()

@@ -270,7 +270,7 @@ def test_no_damage_raises_anything_but_an_input_error(tmp_path: Path, storage: s
             read += len(list(open_source(bag=bad, image_topic="/camera/image_raw")))
         except InputError:
             continue
-    assert read > 80
+    assert read > 20  # of the checksummed chunk of an MCAP file all frames are lost together
 
 
 def test_images_that_cannot_be_decoded_are_left_out_and_counted(tmp_path: Path) -> None:
@@ -355,3 +355,27 @@ def test_a_long_bag_is_never_in_memory(tmp_path: Path, storage: str, whole: bool
         tracemalloc.stop()
     assert peak < 6_000_000
     assert sum(file.stat().st_size for file in bag.iterdir()) > 9_800_000
+
+
+@pytest.mark.parametrize("record", [b"\x0f", b"\x0f" + (4).to_bytes(8, "little")])
+def test_a_changed_byte_is_not_taken_for_the_end(tmp_path: Path, record: bytes) -> None:
+    bag = make_bag(tmp_path / "b", frames=FRAMES)
+    whole = with_chunks(bag, tmp_path / "whole.mcap", compression=CompressionType.NONE)
+    data = bytearray(whole.read_bytes())
+    end, _ = chunk_ends(whole)[0]
+    data[end : end + len(record)] = record
+    whole.write_bytes(data[:-4])
+    numbers, source = salvaged(whole)
+    assert numbers == list(range(FRAMES))
+    assert any("damaged records" in loss for loss in source.losses)
+
+
+def test_messages_of_lost_topics_are_counted(tmp_path: Path) -> None:
+    """The first chunk says what the topics are, and so does the end of the file; both are gone."""
+    bag = make_bag(tmp_path / "b", frames=FRAMES)
+    whole = with_chunks(bag, tmp_path / "whole.mcap", compression=CompressionType.NONE)
+    data = bytearray(whole.read_bytes())
+    data[data.index(picture(0).tobytes()) + 50] ^= 1
+    whole.write_bytes(data[:-4])
+    with pytest.raises(InputError, match=r"what topic a message is of is lost, \d+ times: first channel"):
+        salvaged(whole)

@@ -198,6 +198,11 @@ def test_kitti360_timestamps_are_those_of_the_frame_number(tmp_path: Path) -> No
     times.write_text("\n".join([*lines[:3], "noon", *lines[4:]]))
     with pytest.raises(InputError, match=r"timestamps\.txt: line 4 is 'noon'"):
         open_dataset("kitti360", root)
+    for damaged in (b"", b"NaT", b"2013-05-28", b"2013-05-28 08:46:0", b"\xff\xfe"):
+        before, after = "\n".join(lines[:3]).encode(), "\n".join(lines[4:]).encode()
+        times.write_bytes(b"\n".join([before, damaged, after]))
+        with pytest.raises(InputError, match=r"timestamps\.txt: line 4 is"):
+            open_dataset("kitti360", root)
 
 
 def test_apolloscape_names_tell_the_time_and_ids_are_grouped(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from recordings import ids, make_folder, picture
 
 from t2g_ros.errors import InputError
 from t2g_ros.sources import open_source
+from t2g_ros.sources.images import read_rgb
 
 CAMVID_VAL = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "camvid" / "val"
 
@@ -201,3 +202,10 @@ def test_the_shipped_drive_says_its_rate_and_label_space() -> None:
     assert source.assumptions == ()
     assert source.fps == yaml.safe_load((drive / "clip.yaml").read_text())["fps"]
     assert all(item.labels is not None for item in source)
+
+
+def test_a_truncated_jpeg_file_is_refused_by_name(tmp_path: Path) -> None:
+    _, data = cv2.imencode(".jpg", picture(0))
+    (tmp_path / "a.jpg").write_bytes(data.tobytes()[: len(data) // 2])
+    with pytest.raises(InputError, match=r"a\.jpg: is a truncated JPEG"):
+        read_rgb(tmp_path / "a.jpg")

@@ -40,21 +40,23 @@ def matched(
 ) -> Iterator[MatchedImage]:
     """Yield the images that `keep` wants by their position, in recorded order, each with the mask of its stamp.
 
-    Without a mask an image is held back until `WINDOW` others have come.
+    Without a mask an image is held back until `WINDOW` others, or one of the same stamp, have come; a mask waits as
+    long. Stamps that repeat (a looped recording, a driver that sets none) so never give an image a mask from before
+    the one that it repeats.
 
     Args:
         messages: of one image topic and of `truth_topic`, in recorded order.
         truth_topic: None yields every image as it comes.
         stamp_of: returns the header's stamp, None where the message is too damaged to have one.
         keep: asked once per image, in order.
-        losses: gets the masks that match no image.
+        losses: gets the masks that match no image, and those whose stamp is that of a mask still waiting.
     """
     waiting: deque[_Waiting] = deque()
-    masks: dict[int, BagMessage] = {}
+    masks: dict[int, tuple[int, BagMessage]] = {}  # by stamp, in the order of arrival, with the images before it
 
     def release() -> Iterator[MatchedImage]:
         image = waiting.popleft()
-        mask = None if image.stamp_ns is None else masks.pop(image.stamp_ns, None)
+        _, mask = (0, None) if image.stamp_ns is None else masks.pop(image.stamp_ns, (0, None))
         if image.message is not None:
             yield MatchedImage(image.index, image.stamp_ns, image.message, mask)
 
@@ -66,17 +68,24 @@ def matched(
     for message in messages:
         stamp_ns = stamp_of(message)
         if message.topic != truth_topic:
+            while stamp_ns is not None and any(image.stamp_ns == stamp_ns for image in waiting):
+                yield from release()
             waiting.append(_Waiting(count, stamp_ns, message if keep(count) else None))
             count += 1
         elif stamp_ns is None:
             losses.add(f"{truth_topic}: a mask is damaged", f"recorded at {message.recorded_ns} ns")
         else:
-            masks[stamp_ns] = message
+            if stamp_ns in masks:
+                give_up(stamp_ns)
+            masks[stamp_ns] = (count, message)
         while waiting and (truth_topic is None or waiting[0].stamp_ns in masks or len(waiting) > WINDOW):
             yield from release()
+        awaited = {image.stamp_ns for image in waiting}
+        for old in [s for s, (at, _) in masks.items() if count - at > WINDOW and s not in awaited]:
+            give_up(old)
         if len(masks) > WINDOW:
-            give_up(min(masks))
+            give_up(next(iter(masks)))
     while waiting:
         yield from release()
-    for stamp_ns in sorted(masks):
+    for stamp_ns in list(masks):
         give_up(stamp_ns)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rosbags.highlevel import AnyReader
+from rosbags.rosbag1 import Reader as Ros1Reader
+from rosbags.rosbag2 import Reader as Ros2Reader
 from rosbags.typesys import Stores, get_typestore
 
 from t2g_ros.errors import InputError
@@ -51,7 +52,7 @@ class BagReader:
         self.path = path
         if not path.exists():
             raise InputError(f"bag {path}: no such file or folder")
-        self._is_ros1 = path.suffix == ".bag"
+        self._is_ros1 = path.suffix == ".bag" and path.is_file()
         self._store = get_typestore(Stores.ROS1_NOETIC if self._is_ros1 else Stores.ROS2_JAZZY)
         self.topics: dict[str, Topic] = {}
         self.span_ns = 0
@@ -114,8 +115,9 @@ class BagReader:
         databases = [file for file in self._storage_files() if file.suffix == ".db3"]
         return next((reason for file in databases if (reason := why_unfinished(file))), None)
 
-    def _reader(self) -> AnyReader:
-        return AnyReader([self.path], default_typestore=self._store)
+    def _reader(self) -> Ros1Reader | Ros2Reader:
+        """Not `AnyReader`, which goes by the suffix alone; a rosbag2 folder may have that of ROS 1."""
+        return Ros1Reader(self.path) if self._is_ros1 else Ros2Reader(self.path)
 
     def _list_whole(self) -> None:
         with self._reader() as reader:

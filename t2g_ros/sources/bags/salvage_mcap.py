@@ -30,9 +30,11 @@ else:
 MAGIC = b"\x89MCAP0\r\n"
 SCHEMA, CHANNEL, MESSAGE, CHUNK, DATA_END = 0x03, 0x04, 0x05, 0x06, 0x0F
 FIRST_PRIVATE = 0x80
+_DATA_END_BYTES = 4
 _RECORD = struct.Struct("<BQ")  # opcode, length of what follows
 _MESSAGE = struct.Struct("<HIQQ")  # channel, sequence, log time, publish time
 _CHUNK = struct.Struct("<QQQII")  # first and last log time, size and CRC of the content, length of compression's name
+_CRC_AT = 24  # in a chunk
 _FOOTER = struct.Struct("<BQQ")
 _FOOTER_BYTES = 29 + len(MAGIC)
 _CHUNK_START = re.compile(rb"\x06.{36}(?:\0\0\0\0|\x03\0\0\0lz4|\x04\0\0\0zstd)", re.DOTALL)
@@ -83,13 +85,29 @@ def salvage_mcap(path: Path, losses: Losses) -> Iterator[BagMessage]:
             yield from _walk(data, _summary(data), losses, path.name)
 
 
+def write_checksums(path: Path) -> None:
+    """Give the chunks of a whole file the checksum of their content, without which no reader can notice damage."""
+    with path.open("r+b") as file, mmap(file.fileno(), 0) as data:
+        at = len(MAGIC)
+        while at + _RECORD.size <= len(data):
+            opcode, length = _RECORD.unpack_from(data, at)
+            if opcode == DATA_END:
+                return
+            chunk = _chunk_at(data, at)
+            if chunk is not None and chunk.crc == 0:
+                content, intact = _decompress(data, chunk)
+                if intact:
+                    struct.pack_into("<I", data, at + _RECORD.size + _CRC_AT, crc32(content))
+            at += _RECORD.size + length
+
+
 def _walk(data: mmap, known: _Definitions, losses: Losses, name: str) -> Iterator[BagMessage]:
     at = len(MAGIC)
     certain = at  # all before is read or given up
     while at + _RECORD.size <= len(data):
         opcode, length = _RECORD.unpack_from(data, at)
         begin, end = at + _RECORD.size, at + _RECORD.size + length
-        if opcode == DATA_END:
+        if _is_end(data, at):
             return
         chunk = _chunk_at(data, at)
         whole = end <= len(data) and (0 < opcode < DATA_END or opcode >= FIRST_PRIVATE)
@@ -99,7 +117,7 @@ def _walk(data: mmap, known: _Definitions, losses: Losses, name: str) -> Iterato
                 losses.add(f"{name} has damaged records", f"bytes {at} to {resumed}")
                 at = certain = resumed
                 continue
-            messages = [] if chunk is None else _messages(_decompress(data, chunk)[0], known)
+            messages = [] if chunk is None else _messages(_decompress(data, chunk)[0], known, losses, name)
             losses.add(
                 f"{name} ends in the middle of a record or is damaged from there on",
                 f"byte {at} of {len(data)}; {len(messages)} complete messages after it were saved",
@@ -109,14 +127,23 @@ def _walk(data: mmap, known: _Definitions, losses: Losses, name: str) -> Iterato
         if chunk is not None:
             content, intact = _decompress(data, chunk)
             if intact:
-                yield from _messages(content, known)
+                yield from _messages(content, known, losses, name)
             else:
                 losses.add(f"{name} has a chunk whose content is damaged", f"bytes {begin} to {end}")
             certain = end
         elif opcode in (SCHEMA, CHANNEL, MESSAGE):  # recorded without chunks
-            yield from _messages(data[at:end], known)
+            yield from _messages(data[at:end], known, losses, name)
         at = end
     losses.add(f"{name} has no end", f"the recorder was stopped at byte {len(data)}")
+
+
+def _is_end(data: mmap, at: int) -> bool:
+    """Tell the end of what was recorded from a changed byte that looks like it."""
+    opcode, length = _RECORD.unpack_from(data, at)
+    end = at + _RECORD.size + _DATA_END_BYTES
+    if opcode != DATA_END or length != _DATA_END_BYTES or data[end : end + 1] == bytes([MESSAGE]):
+        return False
+    return _next_chunk(data, at) is None
 
 
 def _summary(data: mmap) -> _Definitions:
@@ -127,11 +154,11 @@ def _summary(data: mmap) -> _Definitions:
         return known
     _, _, start = _FOOTER.unpack_from(data, at)
     if len(MAGIC) <= start < at:
-        _messages(data[start:at], known)
+        _messages(data[start:at], known, Losses(), "")
     return known
 
 
-def _messages(content: bytes, known: _Definitions) -> list[BagMessage]:
+def _messages(content: bytes, known: _Definitions, losses: Losses, name: str) -> list[BagMessage]:
     """Return the complete messages among a chunk's records, by time; what defines topics goes to `known`."""
     found = []
     at = 0
@@ -143,7 +170,9 @@ def _messages(content: bytes, known: _Definitions) -> list[BagMessage]:
         try:
             if opcode == MESSAGE:
                 key, _, recorded_ns, _ = _MESSAGE.unpack_from(content, begin)
-                if begin + _MESSAGE.size <= end and key in known.channels:
+                if key not in known.channels:
+                    losses.add(f"{name}: what topic a message is of is lost", f"channel {key} at {recorded_ns} ns")
+                elif begin + _MESSAGE.size <= end:
                     topic, msgtype = known.channels[key]
                     found.append(BagMessage(topic, msgtype, recorded_ns, content[begin + _MESSAGE.size : end]))
             else:

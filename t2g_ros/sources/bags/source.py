@@ -36,8 +36,8 @@ class BagSource(Source):
 
     Raises:
         InputError: nothing of the bag can be read, or the topic is missing or holds no images (the message lists the
-            bag's image topics), or the label space contradicts the bag. Reading raises it where no image at all can
-            be decoded, or no mask at all can be used.
+            bag's image topics), or the label space contradicts the bag. Reading all of it raises it where no image
+            can be decoded, or `label_space` was given and no mask can be used in it.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class BagSource(Source):
         self._bag = BagReader(path)
         self.topic = self._choose_topic(topic)
         self.camera = _beside(self.topic, "").rstrip("/")
+        self._space_is_given = label_space is not None
         self.count = self._bag.topics[self.topic].count
         if fps is None and self.count > 1 and self._bag.span_ns:
             fps = (self.count - 1) * NS_PER_S / self._bag.span_ns
@@ -64,11 +65,18 @@ class BagSource(Source):
             self._choose_space(self.truth_topic, label_space)
 
     def _read(self, keep: Callable[[int], bool], losses: Losses) -> Iterator[SourceFrame]:
-        decoded, usable = 0, 0
+        decoded, usable, whole = 0, 0, True
+
+        def wanted(index: int) -> bool:
+            nonlocal whole
+            taken = keep(index)
+            whole = whole and taken
+            return taken
+
         failed: dict[str, str] = {}
         truth = self.truth_topic if self.label_space is not None else None
         messages = self._bag.messages({self.topic} if truth is None else {self.topic, truth}, losses)
-        for image in matched(messages, truth, self._bag.stamp_ns, keep, losses):
+        for image in matched(messages, truth, self._bag.stamp_ns, wanted, losses):
             try:
                 frame, name = self._decode(image.index, image.message)
             except Exception as error:  # a damaged message makes rosbags and OpenCV raise all kinds
@@ -86,9 +94,11 @@ class BagSource(Source):
                     losses.add(f"{self.truth_topic}: a mask cannot be used", f"of stamp {image.stamp_ns} ns ({error})")
                     failed.setdefault("mask", str(error))
             yield SourceFrame(frame, name, labels, image.index)
+        if not whole:
+            return  # a part says nothing about the rest
         if "image" in failed and not decoded:
             raise InputError(f"bag {self.path}: no image of {self.topic} can be decoded; first {failed['image']}")
-        if "mask" in failed and not usable:
+        if "mask" in failed and not usable and self._space_is_given:
             raise InputError(f"bag {self.path}: no mask of {self.truth_topic} can be used ({failed['mask']})")
 
     def _decode(self, index: int, message: BagMessage) -> tuple[Frame, str]:
@@ -120,7 +130,12 @@ class BagSource(Source):
             raise self._topic_error(f"topic '{topic}' holds no message")
 
     def _topic_error(self, problem: str) -> InputError:
-        return InputError(f"bag {self.path}: {problem}; its image topics: {', '.join(self._image_topics()) or 'none'}")
+        images = self._image_topics()
+        if not images:
+            return InputError(
+                f"bag {self.path}: holds no image topic; its topics: {', '.join(sorted(self._bag.topics)) or 'none'}"
+            )
+        return InputError(f"bag {self.path}: {problem}; its image topics: {', '.join(images)}")
 
     def _image_topics(self) -> list[str]:
         return sorted(name for name, held in self._bag.topics.items() if held.msgtype in IMAGE_TYPES)

@@ -14,6 +14,7 @@ from rosbags.typesys import Stores, get_typestore
 
 from t2g_ros.errors import InputError
 from t2g_ros.labels import LabelSpace
+from t2g_ros.sources.bags.salvage_mcap import write_checksums
 from t2g_ros.sources.bags.source import RAW_TYPE
 from t2g_ros.types import NS_PER_S
 
@@ -22,6 +23,8 @@ BAG_VERSION: Final = 8
 STORAGES: Final = {"mcap": StoragePlugin.MCAP, "sqlite3": StoragePlugin.SQLITE3}
 START_NS = NS_PER_S
 """Where a recording that starts at 0 starts in a bag, since a stamp of 0 means "not set" in ROS."""
+STAMP_END_NS = 2**31 * NS_PER_S
+"""Seconds are an int32 in ROS, and its clocks have none below 0."""
 
 _FOREVER = QosTime(9223372036, 854775807)  # RMW_DURATION_INFINITE of rmw/time.h
 LATCHED = Qos(
@@ -76,6 +79,7 @@ class RosBagWriter:
         self._writer = Writer(path, version=BAG_VERSION, storage_plugin=STORAGES[storage])
         if compress:
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._checked = None if compress or storage != "mcap" else path
         self._topics: dict[str, Connection] = {}
 
     def __enter__(self) -> RosBagWriter:
@@ -84,13 +88,21 @@ class RosBagWriter:
 
     def __exit__(self, *_: object) -> None:
         self._writer.close()
+        if self._checked is not None:  # rosbags leaves them out; zstd files would have to be packed anew
+            for file in self._checked.glob("*.mcap"):
+                write_checksums(file)
 
     def message(self, msgtype: str, *args: Any, **fields: Any) -> Any:
         """Return a message of that type, for a field of another."""
         return self._store.types[msgtype](*args, **fields)
 
     def header(self, stamp_ns: int, frame_id: str) -> Any:
-        """Return a std_msgs/Header."""
+        """Return a std_msgs/Header; raises `InputError` where ROS cannot hold the stamp."""
+        if not 0 <= stamp_ns < STAMP_END_NS:
+            raise InputError(
+                f"stamp {stamp_ns} ns: expected 0 to {STAMP_END_NS - 1}, which is what ROS can hold; --fps stamps the "
+                "frames anew"
+            )
         stamp = self.message("builtin_interfaces/msg/Time", *divmod(stamp_ns, NS_PER_S))
         return self.message("std_msgs/msg/Header", stamp, frame_id)
 

@@ -27,6 +27,7 @@ from t2g_ros.sources.datasets.base import (
 FPS = 10.0
 CAMERA = "image_00"
 _NAME = re.compile(r"(\d{10})\.png")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(\.\d{1,9})?")
 _EXAMPLE = "0000000250.png"
 
 
@@ -58,10 +59,13 @@ def _drive(root: Path, drive: Path, truth: Path) -> DatasetSource:
 def _read_times(path: Path) -> list[int]:
     """Return nanoseconds since 1970, the clock taken as UTC since the file names no zone."""
     times = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        text = line.decode(errors="replace").strip()
         try:
-            times.append(int(np.datetime64(line.strip().replace(" ", "T"), "ns").astype(np.int64)))
+            if not _TIME.fullmatch(text):
+                raise ValueError("NumPy takes a blank line to be no time, and a part of one to be a whole one")
+            times.append(int(np.datetime64(text.replace(" ", "T"), "ns").astype(np.int64)))
         except ValueError as error:
             expected = "2013-05-28 08:46:02.904475648"
-            raise InputError(f"{path}: line {number} is '{line}', expected a time such as {expected}") from error
+            raise InputError(f"{path}: line {number} is '{text}', expected a time such as {expected}") from error
     return times
