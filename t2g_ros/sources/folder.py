@@ -102,7 +102,8 @@ class FolderSource(Source):
 
 
 def _image_files(folder: Path) -> list[Path]:
-    files = sorted((f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.is_dir()), key=natural_key)
+    found = (f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and not f.is_dir())
+    files = sorted(found, key=natural_key)
     if not files:
         raise InputError(f"frames {folder}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
     by_stem: dict[str, Path] = {}
