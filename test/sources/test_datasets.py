@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from recordings import picture
 
+from t2g_ros.cli import main
 from t2g_ros.errors import InputError
 from t2g_ros.labels import CAMVID11, CAMVID32, CITYSCAPES19, DGVSS15, LabelSpace
 from t2g_ros.sources import Source
@@ -386,3 +388,26 @@ def test_frames_nobody_wants_are_not_decoded(tmp_path: Path) -> None:
     (loss,) = source.losses
     assert "28 times" in loss
     assert "000101_leftImg8bit" in loss
+
+
+@pytest.mark.parametrize(
+    ("kind", "judged_in"),
+    [
+        ("cityscapes", "cityscapes19"),
+        ("kitti360", "cityscapes19"),
+        ("apolloscape", "dgvss15"),
+        ("camvid11", "camvid11"),
+        ("camvid32", "dgvss15"),
+    ],
+)
+def test_a_data_set_is_evaluated_in_the_classes_that_it_shares_with_the_model(
+    tmp_path: Path, kind: str, judged_in: str, random_model: Path
+) -> None:
+    root, out = TREES[kind](tmp_path / "data"), tmp_path / "out"
+    options = ["--out", out, "--model", random_model, "--runtime", "torch", "--no-overlay"]
+    assert main(["evaluate", "--dataset", kind, *map(str, [root, *options])]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["settings"]["label_space"] == judged_in
+    assert [each["name"] for each in metrics["inputs"]] == [n.replace("/", "_") for n in list_sequences(kind, root)]
+    assert metrics["rows"][0]["reference_frames"] > 0
+    assert metrics["rows"][0]["miou"] is not None
