@@ -215,6 +215,7 @@ class Bench:
         return self.call(SetParameters, "segment_node/set_parameters", request).results[0]
 
     def close(self) -> None:
-        self.node.destroy_node()
+        # The executor first: it still holds the node's entities, and rclpy once crashed in destroying them under it.
         self.executor.shutdown()
+        self.node.destroy_node()
         rclpy.shutdown(context=self.context)
