@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from interrupts import heed_interrupts
 
 from t2g_ros import __version__
 from t2g_ros.cli import COMMANDS, build_parser, main
@@ -86,7 +87,14 @@ def test_an_interrupt_stops_quietly_and_leaves_no_half_bag(tmp_path: Path) -> No
     frames.mkdir()
     os.mkfifo(frames / "a.png")  # reading it waits for ever
     command = [sys.executable, "-m", "t2g_ros.cli", "make-bag", "--frames", str(frames), "--out", str(tmp_path / "b")]
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
+    )
     try:
         deadline = time.monotonic() + 60
         while not (tmp_path / "b").exists() and time.monotonic() < deadline:

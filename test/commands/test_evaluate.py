@@ -19,6 +19,7 @@ import cv2
 import jsonschema
 import numpy as np
 import pytest
+from interrupts import heed_interrupts
 
 from t2g_ros.cli import main
 from t2g_ros.evaluation.metrics.flicker import flicker
@@ -358,7 +359,8 @@ def test_an_interrupted_run_leaves_no_half_files(drive: Path, tmp_path: Path, ra
     out, masks = tmp_path / "out", tmp_path / "masks"
     options = ["--out", out, "--masks-bag", masks, "--model", random_model, "--runtime", "torch", "--drop", "0.9"]
     command = [sys.executable, "-m", "t2g_ros.cli", "evaluate", *map(str, ["--frames", DRIVE, *options])]
-    process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, preexec_fn=heed_interrupts)
     deadline = time.monotonic() + 120
     while not masks.exists():
         assert process.poll() is None
