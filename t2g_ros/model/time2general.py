@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
-from t2g_ros.model.encoder import MobileNetV2Encoder
+from t2g_ros.model.encoders.mobilenet_v2 import MobileNetV2Encoder
 from t2g_ros.model.memory_decoder import MemoryDecoder
 from t2g_ros.model.pixel_decoder import PixelDecoder
 from t2g_ros.model.stability_queries import StabilityModulation, StabilityQueries

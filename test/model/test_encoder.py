@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from transformers import MobileNetV2Config, MobileNetV2Model
 
 from t2g_ros.errors import ModelError
-from t2g_ros.model.encoder import MobileNetV2Encoder, imagenet_layers
+from t2g_ros.model.encoders.mobilenet_v2 import MobileNetV2Encoder, imagenet_layers
 from t2g_ros.model.pixel_decoder import PixelDecoder
 
 

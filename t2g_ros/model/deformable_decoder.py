@@ -1,0 +1,97 @@
+"""The pixel decoder of the large models: multi-scale deformable attention over the coarse levels, then a pyramid."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from t2g_ros.model.deformable_attention import DeformableAttention, Sizes, sine_positions, token_places
+
+GROUPS = 32
+"""Of the group norms."""
+
+
+class Projection(nn.Sequential):
+    """1x1 convolution to the decoder's width, resize, group norm.
+
+    The first two commute, and the convolution is dearer.
+    """
+
+    def __init__(self, channels: int, width: int, *, bias: bool = True) -> None:
+        super().__init__(nn.Conv2d(channels, width, 1, bias=bias), nn.GroupNorm(GROUPS, width))
+
+    def forward(self, stage: Tensor, stride: int, size: tuple[int, int]) -> Tensor:  # type: ignore[override]
+        """(B, C, h, w) -> (B, d, H/stride, W/stride) of an image of `size`."""
+        return self[1](resized(self[0](stage), stride, size))
+
+
+class DeformableLayer(nn.Module):
+    """Deformable attention among all tokens of a frame, and a feed-forward; each residual and normed after."""
+
+    def __init__(self, width: int, heads: int, levels: int, points: int) -> None:
+        super().__init__()
+        self.attention = DeformableAttention(width, heads, levels, points)
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.feed_forward = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
+
+    def forward(self, tokens: Tensor, positions: Tensor, places: Tensor, sizes: Sizes) -> Tensor:
+        """Tokens (B, N, d), positions (N, d); the others as of `DeformableAttention.forward`."""
+        tokens = self.norms[0](tokens + self.attention(tokens + positions, tokens, places, sizes))
+        return self.norms[1](tokens + self.feed_forward(tokens))
+
+
+class DeformablePixelDecoder(nn.Module):
+    """Mask2Former's pixel decoder (arXiv 2112.01527): the coarse levels attend to each other, the finest is added.
+
+    Args:
+        channels: stride -> channels of the encoder's features.
+        width: channels d, a multiple of 32.
+        layers, heads, points: of the deformable attention.
+    """
+
+    def __init__(self, channels: dict[int, int], width: int, layers: int, heads: int, points: int) -> None:
+        super().__init__()
+        self.finest, *coarse = sorted(channels)
+        self.strides = coarse[::-1]
+        self.project = nn.ModuleDict({str(s): Projection(channels[s], width) for s in self.strides})
+        self.level = nn.Parameter(torch.randn(len(self.strides), width))
+        self.layers = nn.ModuleList(DeformableLayer(width, heads, len(self.strides), points) for _ in range(layers))
+        self.lateral = Projection(channels[self.finest], width, bias=False)
+        self.smooth = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.GroupNorm(GROUPS, width), nn.ReLU()
+        )
+        self.mask = nn.Conv2d(width, width, 1)
+
+    def forward(self, stages: dict[int, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[int, Tensor]]:
+        """Fuse the stages.
+
+        Args:
+            stages: stride -> (B, C_stride, h, w), resized after their projection where they are not H/stride, W/stride.
+            size: (H, W) of the image.
+
+        Returns:
+            Mask features (B, d, H/4, W/4) and the pyramid, stride -> (B, d, H/stride, W/stride), 4 included.
+        """
+        maps = [self.project[str(s)](stages[s], s, size) for s in self.strides]
+        sizes: Sizes = [(m.shape[-2], m.shape[-1]) for m in maps]
+        tokens = torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)
+        sines = [sine_positions(h, w, tokens.shape[-1]).to(tokens) for h, w in sizes]
+        positions = torch.cat([sine + level for sine, level in zip(sines, self.level, strict=True)])
+        places = token_places(sizes).to(tokens.device)
+        for layer in self.layers:
+            tokens = layer(tokens, positions, places, sizes)
+        split = tokens.transpose(1, 2).split([h * w for h, w in sizes], dim=2)
+        pyramid = {s: part.unflatten(2, hw) for s, part, hw in zip(self.strides, split, sizes, strict=True)}
+        fine = self.lateral(stages[self.finest], self.finest, size)
+        above = F.interpolate(pyramid[self.strides[-1]], size=fine.shape[-2:], mode="bilinear", align_corners=False)
+        pyramid[self.finest] = self.smooth(fine + above)
+        return self.mask(pyramid[self.finest]), pyramid
+
+
+def resized(maps: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
+    """Resize (B, C, h, w) bilinearly to what its stride is of an image of that size, if it is not."""
+    target = (size[0] // stride, size[1] // stride)
+    if maps.shape[-2:] == target:
+        return maps
+    return F.interpolate(maps, size=target, mode="bilinear", align_corners=False)
