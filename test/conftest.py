@@ -31,6 +31,8 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
         elif parameter.dim() == 1:
             nn.init.normal_(parameter, std=0.1)
     nn.init.normal_(network.queries.shared)
+    assert network.pixel_memory is not None
+    nn.init.normal_(network.pixel_memory.write.weight, std=0.1)
     for module in network.modules():
         if isinstance(module, (nn.LayerNorm, nn.BatchNorm2d)):
             nn.init.ones_(module.weight)

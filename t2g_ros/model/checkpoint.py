@@ -6,6 +6,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from t2g_ros.errors import ModelError
 from t2g_ros.labels import SPACES
@@ -32,12 +33,8 @@ def load_model(path: Path) -> Time2General:
     config = ModelConfig.load(path.with_suffix(".yaml"))
     network = Time2General(config)
     expected = network.state_dict()
-    try:
-        with safe_open(path, framework="pt") as file:
-            found = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-            labels = (file.metadata() or {}).get("labels", config.labels)
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"weights {path}: not a readable safetensors file ({error})") from error
+    found, metadata = _read(path)
+    labels = metadata.get("labels", config.labels)
     missing, extra = sorted(expected.keys() - found.keys()), sorted(found.keys() - expected.keys())
     if missing or extra:
         raise ModelError(
@@ -61,3 +58,30 @@ def load_model(path: Path) -> Time2General:
         )
     network.load_state_dict(found)
     return network.eval()
+
+
+def load_fitting(network: Time2General, path: Path) -> tuple[int, int]:
+    """Load those tensors of another network's weights whose names and shapes `network` has, too.
+
+    Returns:
+        How many of the network's tensors were loaded, and how many it has.
+
+    Raises:
+        ModelError: the file is missing or corrupt, or no tensor fits.
+    """
+    own = network.state_dict()
+    found, _ = _read(path)
+    fitting = {key: tensor for key, tensor in found.items() if key in own and own[key].shape == tensor.shape}
+    if not fitting:
+        raise ModelError(f"weights {path}: none of {len(found)} tensors fits a {network.config.name} network")
+    network.load_state_dict(own | fitting)
+    return len(fitting), len(own)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a weights file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"weights {path}: not a readable safetensors file ({error})") from error

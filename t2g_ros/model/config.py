@@ -34,6 +34,12 @@ class ModelConfig:
     """Layers of the spatio-temporal memory decoder."""
     heads: int = 2
     """Attention heads of the memory decoder."""
+    pixel_memory: bool = True
+    """Whether the pixels of the segmented frame read the memory, too, and not only the queries."""
+    pixel_key_width: int = 16
+    """Channels of the keys by which pixels find each other."""
+    pixel_value_width: int = 8
+    """Channels of what a stride-4 pixel remembers."""
     clip_frames: int = 5
     """T, the frames a decode looks at, the segmented one included."""
 
@@ -51,7 +57,15 @@ class ModelConfig:
             "input_size",
             "height and width, positive multiples of 64",
         )
-        for key in ("width", "query_rank", "decoder_layers", "heads", "clip_frames"):
+        for key in (
+            "width",
+            "query_rank",
+            "decoder_layers",
+            "heads",
+            "pixel_key_width",
+            "pixel_value_width",
+            "clip_frames",
+        ):
             expect(getattr(self, key) >= 1, key, "at least 1")
         expect(self.width % self.heads == 0, "width", f"a multiple of heads, {self.heads}")
         classes = len(SPACES[self.labels])

@@ -13,26 +13,21 @@ from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.encoders.mobilenet_v2 import MobileNetV2Encoder
 from t2g_ros.model.memory_decoder import MemoryDecoder
 from t2g_ros.model.pixel_decoder import PixelDecoder
+from t2g_ros.model.pixel_memory import PixelMemory
 from t2g_ros.model.stability_queries import StabilityModulation, StabilityQueries
 
 OUTPUT_STRIDE = 2
 """Stride of the labels: scores are raised from stride 4 before the argmax, so thin things keep their edge."""
 
 
-class FrameFeatures(NamedTuple):
-    """All that is kept of one frame; nothing in it depends on any other frame or on the time.
+FrameFeatures = dict[str, Tensor]
+"""All that is kept of one frame; nothing in it depends on any other frame or on the time.
 
-    The fields are tensors of one engine; a leading batch axis B comes first in training.
-    """
-
-    mask_features: Tensor
-    """(B, H/4, W/4, d), channels last, as engines keep it inside."""
-    keys: Tensor
-    """(B, heads, N, d / heads) memory keys over all memory levels."""
-    values: Tensor
-    """(B, heads, N, d / heads) memory values."""
-    queries: Tensor
-    """(B, Q, d) stability queries after they read this frame."""
+`mask_features`: (B, H/4, W/4, d), channels last, as engines keep it inside. The rest is the frame's part of the memory:
+`keys`, `values`: (B, heads, N, d / heads) tokens of all memory levels, which the queries read;
+`queries`: (B, Q, d) stability queries after they read this frame;
+`pixel_keys`, `pixel_values`: (B, W, n, dk) and (B, W, n, 4 dv), which the pixels read (`PixelMemory`).
+"""
 
 
 class DecodedClip(NamedTuple):
@@ -65,6 +60,9 @@ class Time2General(nn.Module):
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
         self.memory_decoder = MemoryDecoder(self.classes, width, config.heads, config.decoder_layers)
+        self.pixel_memory = (
+            PixelMemory(width, config.pixel_key_width, config.pixel_value_width) if config.pixel_memory else None
+        )
 
     def encode(self, image: Tensor) -> FrameFeatures:
         """Encode frames, each on its own.
@@ -72,8 +70,7 @@ class Time2General(nn.Module):
         Args:
             image: (B, 3, H, W) RGB in 0..255, H and W multiples of 64.
         """
-        detail, x = self.encoder.forward_stem(image / 127.5 - 1.0)
-        stages: dict[int, Tensor] = {4: detail, 8: x}
+        stages, x = self.encoder.forward_stem(image / 127.5 - 1.0)
         read: list[Tensor] = []
         for stride, stage in self.encoder.trunk.items():
             x, queries = self.modulation[stride](stage(x), self.queries(len(read)))
@@ -84,7 +81,15 @@ class Time2General(nn.Module):
         layers = torch.stack(read)
         queries = self.query_out(torch.cat([layers.amax(0), layers.mean(0), layers[-1]], dim=-1))
         keys, values = self._memory_tokens(pyramid)
-        return FrameFeatures(mask_features.permute(0, 2, 3, 1), keys, values, queries)
+        features = {
+            "mask_features": mask_features.permute(0, 2, 3, 1),
+            "keys": keys,
+            "values": values,
+            "queries": queries,
+        }
+        if self.pixel_memory is not None:
+            features["pixel_keys"], features["pixel_values"] = self.pixel_memory.remember(mask_features)
+        return features
 
     def _memory_tokens(self, pyramid: dict[int, Tensor]) -> tuple[Tensor, Tensor]:
         keys, values = [], []
@@ -101,46 +106,40 @@ class Time2General(nn.Module):
         )
 
     def decode_layers(
-        self, mask_features: Tensor, keys: Tensor, values: Tensor, queries: Tensor, offsets_s: Tensor, valid: Tensor
+        self, mask_features: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
     ) -> list[DecodedClip]:
-        """Scores after every decoder layer, for the auxiliary losses; shapes as in `decode`."""
+        """Scores after every decoder layer, for the auxiliary losses; arguments as of `decode`."""
+        pixels = mask_features.permute(0, 3, 1, 2)
+        if self.pixel_memory is not None:
+            pixels = self.pixel_memory.read(pixels, memory["pixel_keys"], memory["pixel_values"], offsets_s, valid)
         # One set of queries for the clip: the mean over its frames, so none of them can swing it alone.
         weight = (valid / valid.sum(dim=1, keepdim=True))[..., None, None]
-        clip_queries = self.queries.shared + (queries * weight).sum(dim=1)
+        clip_queries = self.queries.shared + (memory["queries"] * weight).sum(dim=1)
         outputs = []
-        for masks, logits in self.memory_decoder(clip_queries, keys, values, offsets_s, valid):
-            scores = torch.einsum("bkd,bhwd->bkhw", masks, mask_features) * self.config.width**-0.5
+        for masks, logits in self.memory_decoder(clip_queries, memory["keys"], memory["values"], offsets_s, valid):
+            scores = torch.einsum("bkd,bdhw->bkhw", masks, pixels) * self.config.width**-0.5
             # Mask2Former multiplies class and mask probabilities; in logits that is a sum.
             outputs.append(DecodedClip(scores + F.logsigmoid(logits)[..., None, None], logits))
         return outputs
 
-    def decode(
-        self, mask_features: Tensor, keys: Tensor, values: Tensor, queries: Tensor, offsets_s: Tensor, valid: Tensor
-    ) -> DecodedClip:
+    def decode(self, mask_features: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> DecodedClip:
         """Segment one frame of each clip; the order of the T slots does not matter.
 
         Args:
             mask_features: (B, H/4, W/4, d) of the segmented frame.
-            keys, values: (B, T, heads, N, d / heads) of all frames in memory, the segmented one among them.
-            queries: (B, T, Q, d).
+            memory: features of all frames in memory, the segmented one among them, with an axis T after B;
+                their `mask_features` are not read and may be left out.
             offsets_s: (B, T) seconds of each frame relative to the segmented one, negative for the past.
             valid: (B, T), 1 where the slot holds a frame, 0 where it is to be ignored.
         """
-        return self.decode_layers(mask_features, keys, values, queries, offsets_s, valid)[-1]
+        return self.decode_layers(mask_features, memory, offsets_s, valid)[-1]
 
     def forward(self, clip: Tensor, times_s: Tensor, reference: int = -1) -> DecodedClip:
         """Segment frame `reference` of whole clips (B, T, 3, H, W) taken at (B, T) seconds."""
         batch, frames = clip.shape[:2]
-        features = FrameFeatures(*(f.unflatten(0, (batch, frames)) for f in self.encode(clip.flatten(0, 1))))
+        features = {k: f.unflatten(0, (batch, frames)) for k, f in self.encode(clip.flatten(0, 1)).items()}
         offsets_s = times_s - times_s[:, reference : reference + 1 or None]
-        return self.decode(
-            features.mask_features[:, reference],
-            features.keys,
-            features.values,
-            features.queries,
-            offsets_s,
-            torch.ones_like(offsets_s),
-        )
+        return self.decode(features["mask_features"][:, reference], features, offsets_s, torch.ones_like(offsets_s))
 
 
 def resolve(scores: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from t2g_ros.labels import LabelSpace
+from t2g_ros.model.config import ModelConfig
 
 
 class Runtime(Protocol):
@@ -60,15 +61,21 @@ class Runtime(Protocol):
         """
 
 
-def feature_shapes(
-    width: int, queries: int, heads: int, memory_strides: tuple[int, ...], size: tuple[int, int]
-) -> dict[str, tuple[int, ...]]:
-    """Shapes of one frame's `FrameFeatures` fields, without the batch axis."""
-    h, w = size
-    tokens = sum((h // s) * (w // s) for s in memory_strides)
-    return {
-        "mask_features": (h // 4, w // 4, width),
-        "keys": (heads, tokens, width // heads),
-        "values": (heads, tokens, width // heads),
-        "queries": (queries, width),
+def feature_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """Shapes of one frame's `FrameFeatures`, without the batch axis, in the order that graphs take and give them."""
+    h, w = config.input_size
+    tokens = sum((h // s) * (w // s) for s in config.memory_strides)
+    shapes: dict[str, tuple[int, ...]] = {
+        "mask_features": (h // 4, w // 4, config.width),
+        "keys": (config.heads, tokens, config.width // config.heads),
+        "values": (config.heads, tokens, config.width // config.heads),
+        "queries": (config.queries, config.width),
     }
+    if config.pixel_memory:
+        windows, seen = (
+            (h // 64) * (w // 64),
+            16 * 16,
+        )  # model.pixel_memory: windows of 64 x 64 pixels and what they see
+        shapes["pixel_keys"] = (windows, seen, config.pixel_key_width)
+        shapes["pixel_values"] = (windows, seen, 4 * config.pixel_value_width)
+    return shapes

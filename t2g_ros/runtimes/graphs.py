@@ -10,38 +10,39 @@ from t2g_ros.runtimes.base import feature_shapes
 
 
 class EncodeGraph(nn.Module):
-    """(1, H, W, 3) uint8 RGB -> mask features, keys, values, queries, each with a leading axis of 1."""
+    """(1, H, W, 3) uint8 RGB -> a frame's features in the order of `feature_shapes`, with B = 1."""
 
     def __init__(self, network: Time2General) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, rgb: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.network.encode(rgb.permute(0, 3, 1, 2).float()))
+        features = self.network.encode(rgb.permute(0, 3, 1, 2).float())
+        return tuple(features[name] for name in feature_shapes(self.network.config))
 
 
 class ScoresGraph(nn.Module):
-    """The arguments of `Time2General.decode` with B = 1 -> its class scores."""
+    """Mask features of the segmented frame, the memory in the order of `feature_shapes`, seconds, valid -> scores."""
 
     def __init__(self, network: Time2General) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, mask_features: Tensor, keys: Tensor, values: Tensor, queries: Tensor, offsets_s: Tensor,
-                valid: Tensor) -> Tensor:  # fmt: skip
-        return self.network.decode(mask_features, keys, values, queries, offsets_s, valid).scores
+    def forward(self, mask_features: Tensor, *rest: Tensor) -> Tensor:
+        *memory, offsets_s, valid = rest
+        _, *names = feature_shapes(self.network.config)
+        return self.network.decode(mask_features, dict(zip(names, memory, strict=True)), offsets_s, valid).scores
 
 
 class DecodeGraph(nn.Module):
-    """The arguments of `Time2General.decode` with B = 1 -> labels and confidence of `resolve`."""
+    """The arguments of `ScoresGraph` -> labels and confidence of `resolve`."""
 
     def __init__(self, network: Time2General) -> None:
         super().__init__()
         self.scores = ScoresGraph(network)
 
-    def forward(self, mask_features: Tensor, keys: Tensor, values: Tensor, queries: Tensor, offsets_s: Tensor,
-                valid: Tensor) -> tuple[Tensor, Tensor]:  # fmt: skip
-        return resolve(self.scores(mask_features, keys, values, queries, offsets_s, valid))
+    def forward(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:
+        return resolve(self.scores(*arguments))
 
 
 GRAPHS = {"encode": EncodeGraph, "decode": DecodeGraph, "scores": ScoresGraph}
@@ -52,8 +53,7 @@ def example_inputs(network: Time2General, name: str) -> tuple[Tensor, ...]:
     c = network.config
     if name == "encode":
         return (torch.zeros(1, *c.input_size, 3, dtype=torch.uint8),)
-    shapes = feature_shapes(c.width, c.queries, c.heads, c.memory_strides, c.input_size)
-    mask_features, *rest = shapes.values()
+    mask_features, *rest = feature_shapes(c).values()
     memory = [torch.zeros(1, c.clip_frames, *shape) for shape in rest]
     times = [torch.zeros(1, c.clip_frames), torch.ones(1, c.clip_frames)]
     return (torch.zeros(1, *mask_features), *memory, *times)

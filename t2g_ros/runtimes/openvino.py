@@ -76,13 +76,10 @@ class OpenVINORuntime:
         self.labels = space(config.labels)
         self.input_size = config.input_size
         self.slots = config.clip_frames
-        shapes = feature_shapes(config.width, config.queries, config.heads, config.memory_strides, config.input_size)
-        buffers = {field: np.zeros((1, self.slots, *shape), np.float32) for field, shape in shapes.items()}
-        self.memory_bytes = sum(b.nbytes for b in buffers.values())
+        buffers = [np.zeros((1, self.slots, *shape), np.float32) for shape in feature_shapes(config).values()]
+        self.memory_bytes = sum(b.nbytes for b in buffers)
         # Views of one slot each, which encode writes straight into.
-        self._slots = [
-            [ov.Tensor(b[:, slot], shared_memory=True) for b in buffers.values()] for slot in range(self.slots)
-        ]
+        self._slots = [[ov.Tensor(b[:, slot], shared_memory=True) for b in buffers] for slot in range(self.slots)]
         self._buffers = buffers
         self._offsets = np.zeros((1, self.slots), np.float32)
         self._valid = np.ones((1, self.slots), np.float32)
@@ -116,8 +113,8 @@ class OpenVINORuntime:
 
     def _bind_memory(self, request: ov.InferRequest) -> None:
         """Let a request read the clip buffers and the times in place."""
-        b = self._buffers
-        for index, array in enumerate([b["keys"], b["values"], b["queries"], self._offsets, self._valid], start=1):
+        _, *memory = self._buffers  # the mask features are bound slot by slot
+        for index, array in enumerate([*memory, self._offsets, self._valid], start=1):
             request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
 
     def _read_memory(self, request: ov.InferRequest, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> None:

@@ -14,7 +14,7 @@ from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.checkpoint import load_model
 from t2g_ros.model.shipped import resolve_model
-from t2g_ros.model.time2general import FrameFeatures, resolve
+from t2g_ros.model.time2general import resolve
 from t2g_ros.runtimes.base import feature_shapes
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
@@ -59,11 +59,11 @@ class TorchRuntime:
         self.labels = space(config.labels)
         self.input_size = config.input_size
         self.slots = config.clip_frames
-        shapes = feature_shapes(config.width, config.queries, config.heads, config.memory_strides, config.input_size)
-        self._buffers = FrameFeatures(
-            **{field: torch.zeros(1, self.slots, *shape, device=self._device) for field, shape in shapes.items()}
-        )
-        self.memory_bytes = sum(b.numel() * b.element_size() for b in self._buffers)
+        self._buffers = {
+            name: torch.zeros(1, self.slots, *shape, device=self._device)
+            for name, shape in feature_shapes(config).items()
+        }
+        self.memory_bytes = sum(b.numel() * b.element_size() for b in self._buffers.values())
         self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are chosen here
         self.decode(0, np.zeros(self.slots, np.float32), np.ones(self.slots, np.float32))
 
@@ -94,8 +94,8 @@ class TorchRuntime:
         image = torch.from_numpy(rgb).to(self._device, non_blocking=True).permute(2, 0, 1)[None].float()
         with self._autocast():
             features = self._network.encode(image)
-        for buffer, value in zip(self._buffers, features, strict=True):
-            buffer[:, slot].copy_(value)
+        for name, buffer in self._buffers.items():
+            buffer[:, slot].copy_(features[name])
 
     @torch.inference_mode()
     def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,8 +110,7 @@ class TorchRuntime:
 
     def _scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> torch.Tensor:
         """(1, K, height / 4, width / 4) float32."""
-        b = self._buffers
         times = torch.from_numpy(np.stack([offsets_s, valid])).to(self._device)
         with self._autocast():
-            clip = self._network.decode(b.mask_features[:, slot], b.keys, b.values, b.queries, times[:1], times[1:])
+            clip = self._network.decode(self._buffers["mask_features"][:, slot], self._buffers, times[:1], times[1:])
         return clip.scores.float()

@@ -9,6 +9,7 @@ import numpy as np
 
 from t2g_ros.labels import IGNORE, LabelSpace
 from t2g_ros.training.clips import RawClip
+from t2g_ros.training.weather import Weather
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,10 @@ class AugmentConfig:
     """The width is multiplied by exp(u), u uniform in [-aspect, aspect]: cameras differ in shape."""
     reverse: float = 0.5
     """Probability of playing the clip backwards."""
+    weather: float = 0.0
+    """Probability of haze, falling specks or blotches on the lens."""
+    compression: float = 0.0
+    """Probability of JPEG artefacts, which flicker as a camera's do."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ def augment_clip(
     motion = _Motion(rng) if clip.needs_motion else None
     colour = _Colour(rng)
     h, w = config.crop
+    weather = Weather(rng, (h, w)) if rng.random() < config.weather else None
+    quality = int(rng.integers(40, 95)) if rng.random() < config.compression else None
     order = range(len(clip.images))
     if rng.random() < config.reverse:
         order = order[::-1]
@@ -69,7 +76,10 @@ def augment_clip(
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=IGNORE,
         )
-        images.append(colour(image, rng))
+        if weather is not None:
+            image = weather(image, rng)
+        image = colour(image, rng)
+        images.append(image if quality is None else _compressed(image, quality))
         labels.append(warped[::2, ::2])
     times = clip.times_s[list(order)] * order.step
     times = times - times[0]
@@ -90,6 +100,12 @@ def _base_matrix(
     if rng.random() < 0.5:
         matrix = np.array([[-1, 0, config.crop[1] - 1.0], [0, 1, 0], [0, 0, 1]]) @ matrix
     return matrix
+
+
+def _compressed(image: np.ndarray, quality: int) -> np.ndarray:
+    """The image after JPEG; the order of the channels does not matter."""
+    packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))
 
 
 class _Motion:

@@ -64,7 +64,8 @@ class TrainConfig:
     imagenet: str = ""
     """`.npz` of the encoder's ImageNet weights, relative to the config file; "" starts from scratch."""
     init: str = ""
-    """Weights file of an earlier run to start from instead, relative to the config file."""
+    """Weights file of an earlier run to start from instead, relative to the config file; tensors that do not fit start
+    anew."""
     steps: int = 2600
     clips_per_step: int = 3
     frames_per_clip: int = 3

@@ -40,14 +40,20 @@ class Objective:
         """
         times = torch.stack([torch.from_numpy(c.times_s) for c in clips]).float()  # (B, T)
         images = to_images(clips).contiguous(memory_format=torch.channels_last)
-        features = FrameFeatures(*(f.unflatten(0, times.shape) for f in self.network.encode(images)))
-        layers = self._decode(features, times, generator)
+        features = {name: f.unflatten(0, times.shape) for name, f in self.network.encode(images).items()}
+        # The first frame has no past to read; frames whose past is left out by chance stand for it.
+        first = min(1, times.shape[1] - 1)
+        layers = self._decode(features, times, generator, references=slice(first, None))
         parts: dict[str, list[Tensor]] = {}
         for index, clip in enumerate(clips):
-            self._supervise(clip, [layer.scores[index] for layer in layers], layers[-1].class_logits[index], parts)
-        again = self._decode(features, times, generator)[-1].scores.flatten(0, 1)
-        first = layers[-1].scores.flatten(0, 1)
-        parts["stride_consistency"] = [symmetric_kl(first.log_softmax(1), again.log_softmax(1)).mean()]
+            labels = torch.from_numpy(clip.labels[first:]).long()
+            scores = [layer.scores[index] for layer in layers]
+            self._supervise(labels, clip.space.name, scores, layers[-1].class_logits[index], parts)
+        # The newest frame once more, from a memory of other strides.
+        again = self._decode(features, times, generator, references=slice(-1, None))[-1].scores[:, 0]
+        parts["stride_consistency"] = [
+            symmetric_kl(layers[-1].scores[:, -1].log_softmax(1), again.log_softmax(1)).mean()
+        ]
         means = {name: torch.stack(values).mean() for name, values in parts.items()}
         c = self.config
         weights = {
@@ -61,33 +67,48 @@ class Objective:
         total = torch.stack([weights[name] * value for name, value in means.items()]).sum()
         return total, {name: value.item() for name, value in means.items()}
 
-    def _decode(self, features: FrameFeatures, times: Tensor, generator: torch.Generator) -> list[DecodedClip]:
-        """Segment each of the T frames causally, with a random part of its past: scores (B, T, K, h, w)."""
+    def _decode(
+        self,
+        features: FrameFeatures,
+        times: Tensor,
+        generator: torch.Generator,
+        references: slice,
+    ) -> list[DecodedClip]:
+        """Segment frames of each clip causally, with a random part of their past.
+
+        Args:
+            features: (B, T, ...) of all frames.
+            times: (B, T) seconds.
+            generator: draws which past frames are left out.
+            references: which of the T frames to segment.
+
+        Returns:
+            Per decoder layer, scores (B, R, K, h, w) and class logits (B, R, K) of the R references.
+        """
         b, t = times.shape
-        past = torch.ones(t, t).tril(-1)
         kept = torch.rand(b, t, t, generator=generator) >= self.config.memory_drop
-        valid = (past * kept + torch.eye(t)).flatten(0, 1)  # (B*T, T)
-        offsets = (times[:, None, :] - times[:, :, None]).flatten(0, 1)  # row r: every frame relative to r
-
-        def repeat(x: Tensor) -> Tensor:
-            return x[:, None].expand(b, t, *x.shape[1:]).flatten(0, 1)
-
-        layers = self.network.decode_layers(
-            features.mask_features.flatten(0, 1),
-            repeat(features.keys),
-            repeat(features.values),
-            repeat(features.queries),
-            offsets,
-            valid,
-        )
-        return [DecodedClip(*(x.float().unflatten(0, (b, t)) for x in layer)) for layer in layers]
+        valid = (torch.ones(t, t).tril(-1) * kept + torch.eye(t))[:, references]  # (B, R, T)
+        offsets = (times[:, None, :] - times[:, :, None])[:, references]  # row r: every frame relative to r
+        count = valid.shape[1]
+        memory = {
+            name: f[:, None].expand(b, count, *f.shape[1:]).flatten(0, 1)
+            for name, f in features.items()
+            if name != "mask_features"
+        }
+        mask_features = features["mask_features"][:, references].flatten(0, 1)
+        layers = self.network.decode_layers(mask_features, memory, offsets.flatten(0, 1), valid.flatten(0, 1))
+        return [DecodedClip(*(x.float().unflatten(0, (b, count)) for x in layer)) for layer in layers]
 
     def _supervise(
-        self, clip: TrainClip, layers: list[Tensor], class_logits: Tensor, parts: dict[str, list[Tensor]]
+        self,
+        labels: Tensor,
+        label_space: str,
+        layers: list[Tensor],
+        class_logits: Tensor,
+        parts: dict[str, list[Tensor]],
     ) -> None:
-        """Add one clip's losses; `layers` are scores (T, K, h, w), `class_logits` (T, K)."""
-        labels = torch.from_numpy(clip.labels).long()
-        groups, weights = self.groups[clip.space.name], self.weights[clip.space.name]
+        """Add one clip's losses: labels (R, 2 h, 2 w), per layer scores (R, K, h, w), class logits (R, K)."""
+        groups, weights = self.groups[label_space], self.weights[label_space]
         for scores in layers[:-1]:
             log_p = coarse_log_probabilities(scores, groups)
             step = OUTPUT_STRIDE  # the auxiliary losses stay on the scores' own, twice as coarse grid

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from t2g_ros.errors import T2GError
-from t2g_ros.model.checkpoint import load_model, save_model
+from t2g_ros.model.checkpoint import load_fitting, save_model
 from t2g_ros.model.time2general import Time2General
 from t2g_ros.training.batches import Batches
 from t2g_ros.training.config import TrainConfig, load_train_config
@@ -56,10 +56,11 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
 def start_network(config: TrainConfig, base: Path) -> Time2General:
     """Load the weights to start from, or build the network around ImageNet's."""
     torch.manual_seed(config.seed)
-    if config.init:
-        return load_model(base / config.init)
     network = Time2General(config.model)
-    if config.imagenet:
+    if config.init:
+        loaded, all_of_them = load_fitting(network, base / config.init)
+        log.info("%d of %d tensors start from %s, the others anew", loaded, all_of_them, base / config.init)
+    elif config.imagenet:
         network.encoder.load_imagenet(base / config.imagenet)
     return network
 

@@ -9,7 +9,7 @@ import yaml
 from safetensors.torch import load, save_file
 
 from t2g_ros.errors import ModelError
-from t2g_ros.model.checkpoint import load_model, save_model
+from t2g_ros.model.checkpoint import load_fitting, load_model, save_model
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.model.time2general import Time2General
@@ -145,3 +145,22 @@ def test_memory_of_another_length_needs_no_other_weights(model: Path) -> None:
     network = load_model(model)
     assert isinstance(network, Time2General)
     assert network.config == ModelConfig(name="tiny_test", clip_frames=3, input_size=(64, 64))
+
+
+def test_what_fits_is_taken_over_and_the_rest_left(model: Path) -> None:
+    theirs = load(model.read_bytes())
+    change(model, query_out__bias=torch.zeros(3), not__ours=torch.zeros(3))
+    torch.manual_seed(1)
+    network = Time2General(ModelConfig.load(model.with_suffix(".yaml")))
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    assert load_fitting(network, model) == (len(before) - 1, len(before))
+    after = network.state_dict()
+    torch.testing.assert_close(after["query_out.bias"], before["query_out.bias"])
+    torch.testing.assert_close(after["query_out.weight"], theirs["query_out.weight"])
+
+
+def test_weights_of_which_nothing_fits_are_refused(model: Path) -> None:
+    save_file({"foreign": torch.zeros(2)}, model)
+    network = Time2General(ModelConfig.load(model.with_suffix(".yaml")))
+    with pytest.raises(ModelError, match=r"m\.safetensors: none of 1 tensors fits"):
+        load_fitting(network, model)

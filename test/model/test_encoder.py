@@ -43,8 +43,8 @@ def export(net: MobileNetV2Model, path: Path) -> Path:
 
 def test_stages_have_the_strides_and_channels_that_are_promised() -> None:
     encoder = MobileNetV2Encoder()
-    detail, x = encoder.forward_stem(torch.zeros(2, 3, 128, 192))
-    shapes = {4: detail.shape, 8: x.shape}
+    stages, x = encoder.forward_stem(torch.zeros(2, 3, 128, 192))
+    shapes = {stride: stage.shape for stride, stage in stages.items()}
     for stride, stage in encoder.trunk.items():
         x = stage(x)
         shapes[int(stride)] = x.shape
@@ -63,6 +63,19 @@ def test_the_trunk_is_mobilenet_on_the_half_size_image(reference: MobileNetV2Mod
         for layer in reference.layer[:16]:
             expected = layer(expected)
     assert torch.allclose(x, expected, atol=1e-4 * expected.abs().max().item())
+
+
+def test_fine_detail_reaches_the_trunk() -> None:
+    """Once trained: a pattern that averaging down removes changes what the trunk sees."""
+    encoder = MobileNetV2Encoder().eval()
+    nn.init.normal_(encoder.inject.weight)
+    checkered = torch.ones(1, 3, 128, 192)
+    checkered[..., ::2] = checkered[..., ::2, :] = -1.0
+    checkered[..., ::2, ::2] = 1.0
+    with torch.no_grad():
+        before, after = (encoder.forward_stem(image)[1] for image in (torch.zeros_like(checkered), checkered))
+    inner = (..., slice(2, -2), slice(2, -2))
+    assert (before - after)[inner].abs().max() > 1e-3
 
 
 def test_folding_keeps_what_the_layers_compute(reference: MobileNetV2Model) -> None:

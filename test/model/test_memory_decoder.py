@@ -2,7 +2,8 @@
 
 import torch
 
-from t2g_ros.model.memory_decoder import MemoryAttention, TimeEmbedding
+from t2g_ros.model.memory_decoder import MemoryAttention
+from t2g_ros.model.time_embedding import TimeEmbedding
 
 WIDTH, HEADS, QUERIES, FRAMES, TOKENS = 16, 2, 5, 3, 7
 

@@ -35,12 +35,12 @@ def features(network: Time2General, clip: Tensor) -> FrameFeatures:
     """Every frame of the clip encoded on its own, (1, T, ...)."""
     with torch.inference_mode():
         frames = [network.encode(clip[:, t]) for t in range(T)]
-    return FrameFeatures(*(torch.stack(field, dim=1) for field in zip(*frames, strict=True)))
+    return {name: torch.stack([frame[name] for frame in frames], dim=1) for name in frames[0]}
 
 
 def decode(network: Time2General, f: FrameFeatures, offsets_s: Tensor, valid: Tensor, reference: int = -1) -> Tensor:
     with torch.inference_mode():
-        return network.decode(f.mask_features[:, reference], f.keys, f.values, f.queries, offsets_s, valid).scores
+        return network.decode(f["mask_features"][:, reference], f, offsets_s, valid).scores
 
 
 def offsets_to_last() -> Tensor:
@@ -53,11 +53,10 @@ def differing(a: Tensor, b: Tensor) -> float:
 
 
 def test_encode_gives_the_shapes_that_engines_allocate(network: Time2General, clip: Tensor) -> None:
-    c = network.config
     with torch.inference_mode():
         encoded = network.encode(clip[0])
-    expected = feature_shapes(c.width, c.queries, c.heads, c.memory_strides, c.input_size)
-    assert {name: tuple(value.shape) for name, value in encoded._asdict().items()} == {
+    expected = feature_shapes(network.config)
+    assert {name: tuple(value.shape) for name, value in encoded.items()} == {
         name: (T, *shape) for name, shape in expected.items()
     }
 
@@ -78,8 +77,8 @@ def test_a_frame_is_encoded_the_same_in_any_company(
 ) -> None:
     with torch.inference_mode():
         together = network.encode(clip[0])
-    for alone, batched in zip(features, together, strict=True):
-        torch.testing.assert_close(alone[0], batched, atol=1e-4, rtol=1e-4)
+    for name, batched in together.items():
+        torch.testing.assert_close(features[name][0], batched, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("reference", [-1, 2])
@@ -100,14 +99,14 @@ def test_only_time_differences_matter(network: Time2General, clip: Tensor) -> No
 def test_what_an_invalid_slot_holds_changes_nothing(network: Time2General, features: FrameFeatures) -> None:
     valid = torch.tensor([[0.0, 1.0, 0.0, 1.0, 1.0]])
     reference = decode(network, features, offsets_to_last(), valid)
-    changed = FrameFeatures(*(field.clone() for field in features))
-    for field in (changed.keys, changed.values, changed.queries):
+    changed = {name: field.clone() for name, field in features.items()}
+    for field in changed.values():
         field[:, [0, 2]] = 37.0
     offsets = offsets_to_last()
     offsets[:, [0, 2]] = 1234.5
     torch.testing.assert_close(decode(network, changed, offsets, valid), reference, atol=1e-5, rtol=0)
     held = [1, 3, 4]
-    fewer = FrameFeatures(*(field[:, held] for field in features))
+    fewer = {name: field[:, held] for name, field in features.items()}
     only_valid = decode(network, fewer, offsets_to_last()[:, held], torch.ones(1, 3))
     torch.testing.assert_close(only_valid, reference, atol=1e-4, rtol=0)
 
@@ -121,7 +120,7 @@ def test_what_a_valid_slot_holds_matters(network: Time2General, features: FrameF
 def test_the_order_of_the_slots_does_not_matter(network: Time2General, features: FrameFeatures) -> None:
     order = torch.tensor([3, 0, 4, 1, 2])
     valid = torch.tensor([[1.0, 1.0, 0.0, 1.0, 1.0]])
-    shuffled = FrameFeatures(*(field[:, order] for field in features))
+    shuffled = {name: field[:, order] for name, field in features.items()}
     torch.testing.assert_close(
         decode(network, shuffled, offsets_to_last()[:, order], valid[:, order], reference=2),
         decode(network, features, offsets_to_last(), valid),

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from t2g_ros.errors import ModelError, RuntimeUnavailable
+from t2g_ros.model.config import ModelConfig
 from t2g_ros.runtimes import Runtime, load_runtime
 from t2g_ros.runtimes.base import feature_shapes
 
@@ -118,7 +119,7 @@ def test_every_engine_describes_itself(runtime: Runtime) -> None:
     assert runtime.model_name == "tiny_test"
     assert runtime.labels.name == "cityscapes19"
     assert (runtime.input_size, runtime.slots) == ((128, 256), 5)
-    shapes = feature_shapes(64, 32, 2, (16,), (128, 256))
+    shapes = feature_shapes(ModelConfig(input_size=(128, 256)))
     assert runtime.memory_bytes == 5 * 4 * sum(int(np.prod(shape)) for shape in shapes.values())
 
 

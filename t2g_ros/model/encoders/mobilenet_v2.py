@@ -13,6 +13,7 @@ from transformers import MobileNetV2Config, MobileNetV2Model
 from t2g_ros.errors import ModelError
 
 DETAIL_CHANNELS = 32
+FINE_CHANNELS = 64
 
 
 class MobileNetV2Encoder(nn.Module):
@@ -21,26 +22,40 @@ class MobileNetV2Encoder(nn.Module):
     MobileNetV2 spends more than half of its time on its first layers, wide and at full resolution,
     which only find edges. So it is given the image at half its size, and a light branch of plain convolutions
     looks at the full one for the detail that this loses (two paths, as in ICNet, arXiv 1704.08545, and BiSeNet,
-    arXiv 1808.00897).
+    arXiv 1808.00897). What it finds at stride 8 also enters the trunk, so that small things reach the deep layers.
 
     BatchNorm is folded into the convolutions: the ImageNet weights come that way, clips are too
     small a batch for its statistics, and a frame's features must not depend on its neighbours.
     """
 
-    channels: ClassVar = {4: DETAIL_CHANNELS, 8: 24, 16: 32, 32: 96, 64: 320}
+    channels: ClassVar = {4: DETAIL_CHANNELS, 8: 24 + FINE_CHANNELS, 16: 32, 32: 96, 64: 320}
 
     def __init__(self) -> None:
         super().__init__()
         self.detail = nn.Sequential(*_strided(3, 16), *_strided(16, DETAIL_CHANNELS))
+        self.fine = nn.Sequential(
+            *_strided(DETAIL_CHANNELS, FINE_CHANNELS), _Residual(FINE_CHANNELS), _Residual(FINE_CHANNELS)
+        )
+        self.inject = nn.Conv2d(FINE_CHANNELS, 24, 1, bias=False)
+        nn.init.zeros_(self.inject.weight)  # untrained, the trunk sees what ImageNet taught it to see
         stem, blocks = imagenet_layers()
         _see_half_size(stem.first_conv)
         self.stem = nn.Sequential(stem, blocks[:2])
         # Each stage ends just before the next halving of the resolution.
         self.trunk = nn.ModuleDict({"16": blocks[2:5], "32": blocks[5:12], "64": blocks[12:16]})
 
-    def forward_stem(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, 3, H, W) in [-1, 1] -> strides 4 and 8: (B, 32, H/4, W/4) and (B, 24, H/8, W/8)."""
-        return self.detail(image), self.stem(image)
+    def forward_stem(self, image: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+        """Look at the image at full and at half size.
+
+        Args:
+            image: (B, 3, H, W) in [-1, 1].
+
+        Returns:
+            Features at strides 4 and 8, of 32 and 88 channels, and the trunk's input (B, 24, H/8, W/8).
+        """
+        detail, stem = self.detail(image), self.stem(image)
+        fine = self.fine(detail)
+        return {4: detail, 8: torch.cat([stem, fine], dim=1)}, stem + self.inject(fine)
 
     def load_imagenet(self, path: Path) -> None:
         """Load all but the detail branch from folded ImageNet weights; see `load_folded`."""
@@ -50,6 +65,17 @@ class MobileNetV2Encoder(nn.Module):
 def _strided(inputs: int, outputs: int) -> tuple[nn.Module, ...]:
     """3x3 convolution of stride 2, padded as TensorFlow does for even sizes: below and to the right."""
     return nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(inputs, outputs, 3, stride=2), nn.ReLU6()
+
+
+class _Residual(nn.Module):
+    """x + ReLU(conv3x3(x))."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.relu(self.conv(x))
 
 
 def _see_half_size(layer: Any) -> None:
