@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import InitVar, asdict, dataclass, fields
+import json
+from dataclasses import InitVar, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,16 @@ import yaml
 
 from t2g_ros.errors import ModelError
 from t2g_ros.labels import SPACES
+from t2g_ros.model.sections import (
+    PLAIN_TRANSFORMERS,
+    DepthConfig,
+    EncoderConfig,
+    PixelDecoderConfig,
+    TextConfig,
+    from_mapping,
+)
+
+ASSIGNMENTS = ("fixed", "hungarian")
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,24 @@ class ModelConfig:
     """Channels of what a stride-4 pixel remembers."""
     clip_frames: int = 5
     """T, the frames a decode looks at, the segmented one included."""
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    depth: DepthConfig | None = None
+    """None for a network that does not look at depth."""
+    text: TextConfig | None = None
+    """None for a network that does not know what its classes are called."""
+    pixel_decoder: PixelDecoderConfig = field(default_factory=PixelDecoderConfig)
+    stability_queries: bool = True
+    """Whether queries read and change the encoder's features; if not, the decoder's are learned and no more."""
+    memory: bool = True
+    """Whether frames before the segmented one are remembered."""
+    time_embedding: bool = True
+    """Whether the memory tells how long ago a frame was."""
+    assignment: str = "fixed"
+    """`fixed`: one query per class, its mask being the class's score; `hungarian`: every query has a mask, and a class
+    or none, and is matched in training (Mask2Former, arXiv 2112.01527)."""
+    masked_attention: bool = False
+    """With `hungarian`: whether a query looks only at where the layer before saw its mask, as in Mask2Former. The paper
+    does not say."""
 
     origin: InitVar[str] = "model config"
     """What an error names as the place of a bad value."""
@@ -57,42 +86,55 @@ class ModelConfig:
             "input_size",
             "height and width, positive multiples of 64",
         )
-        for key in (
-            "width",
-            "query_rank",
-            "decoder_layers",
-            "heads",
-            "pixel_key_width",
-            "pixel_value_width",
-            "clip_frames",
-        ):
+        positive = "width query_rank decoder_layers heads pixel_key_width pixel_value_width clip_frames"
+        for key in positive.split():
             expect(getattr(self, key) >= 1, key, "at least 1")
         expect(self.width % self.heads == 0, "width", f"a multiple of heads, {self.heads}")
         classes = len(SPACES[self.labels])
         expect(self.queries > classes, "queries", f"more than the {classes} classes of {self.labels}, for the sink")
-        known = (4, 8, 16, 32, 64)
+        strides = (4, 8, 16, 32, 64) if self.encoder.kind == "mobilenet_v2" else (4, 8, 16, 32)
         expect(
-            bool(self.memory_strides) and set(self.memory_strides) <= set(known), "memory_strides", f"some of {known}"
+            bool(self.memory_strides) and set(self.memory_strides) <= set(strides),
+            "memory_strides",
+            f"some of {strides}",
         )
+        expect(self.assignment in ASSIGNMENTS, "assignment", f"one of {', '.join(ASSIGNMENTS)}")
+        expect(
+            self.assignment == "hungarian" or not self.masked_attention,
+            "masked_attention",
+            "false, or assignment: hungarian, since other queries have no mask",
+        )
+        for key in ("time_embedding", "pixel_memory"):
+            expect(self.memory or not getattr(self, key), key, "false where memory is, which it is a part of")
+        for key in ("depth", "text"):
+            expect(
+                self.stability_queries or getattr(self, key) is None,
+                key,
+                "null where stability_queries is false, since it is these that read it",
+            )
+        plain = self.encoder.kind in PLAIN_TRANSFORMERS
+        expect(
+            self.depth is None or plain,
+            "depth",
+            f"null for an encoder of kind {self.encoder.kind}, which has no tokens that depth could be matched with",
+        )
+        if self.pixel_decoder.kind == "deformable":
+            heads = self.pixel_decoder.heads
+            expect(
+                self.width % 32 == 0 and self.width % heads == 0,
+                "width",
+                f"a multiple of 32 and of pixel_decoder.heads, {heads}, for a deformable pixel decoder",
+            )
+
+    @property
+    def slots(self) -> int:
+        """Frames that the memory holds, the segmented one included."""
+        return self.clip_frames if self.memory else 1
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], origin: str = "model config") -> ModelConfig:
         """Build a config; unknown keys and wrong types raise `ModelError` naming `origin` and the key."""
-        known = {f.name: f for f in fields(cls)}
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ModelError(f"{origin}: unknown key(s) {unknown}; known keys are {sorted(known)}")
-        clean: dict[str, Any] = {}
-        for key, value in values.items():
-            default = known[key].default
-            if isinstance(default, tuple):
-                if not isinstance(value, (list, tuple)) or not all(type(v) is int for v in value):
-                    raise ModelError(f"{origin}: {key} is {value!r}, expected a list of integers")
-                value = tuple(value)
-            elif type(value) is not type(default):
-                raise ModelError(f"{origin}: {key} is {value!r}, expected {type(default).__name__}")
-            clean[key] = value
-        return cls(**clean, origin=origin)
+        return from_mapping(cls, values, origin)
 
     @classmethod
     def load(cls, path: Path) -> ModelConfig:
@@ -105,11 +147,12 @@ class ModelConfig:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
             raise ModelError(f"model config {path}: cannot be read ({error})") from error
-        if not isinstance(values, dict):
-            raise ModelError(f"model config {path}: found {type(values).__name__}, expected a mapping")
         return cls.from_dict(values, f"model config {path}")
 
     def save(self, path: Path) -> None:
-        """Write the YAML file that `load` reads."""
-        values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        """Write the YAML file that `load` reads; sections that are as by default are left out."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        asides = (None, EncoderConfig(), PixelDecoderConfig())
+        kept = {k: asdict(v) if is_dataclass(v) else v for k, v in values.items() if v not in asides}
+        lists = json.loads(json.dumps(kept))  # instead of tuples, which YAML knows not
+        path.write_text(yaml.safe_dump(lists, sort_keys=False), encoding="utf-8")

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from t2g_ros.model.deformable_attention import DeformableAttention, Sizes, sine_positions, token_places
+from t2g_ros.model.pixel_decoder import resized
 
 GROUPS = 32
 """Of the group norms."""
@@ -87,11 +88,3 @@ class DeformablePixelDecoder(nn.Module):
         above = F.interpolate(pyramid[self.strides[-1]], size=fine.shape[-2:], mode="bilinear", align_corners=False)
         pyramid[self.finest] = self.smooth(fine + above)
         return self.mask(pyramid[self.finest]), pyramid
-
-
-def resized(maps: Tensor, stride: int, size: tuple[int, int]) -> Tensor:
-    """Resize (B, C, h, w) bilinearly to what its stride is of an image of that size, if it is not."""
-    target = (size[0] // stride, size[1] // stride)
-    if maps.shape[-2:] == target:
-        return maps
-    return F.interpolate(maps, size=target, mode="bilinear", align_corners=False)

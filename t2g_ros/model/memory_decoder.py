@@ -12,33 +12,51 @@ class MemoryAttention(nn.Module):
 
     Keys are cached without their time: W_k (x + e) = W_k x + W_k e, so the time term is added to the
     logits per frame and a cached key stays right however old its frame grows.
+
+    Args:
+        width: channels d, a multiple of `heads`.
+        heads: attention heads.
+        timed: whether the age of a frame matters.
     """
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, timed: bool = True) -> None:
         super().__init__()
         self.heads = heads
         self.query = nn.Linear(width, width)
-        self.time_key = nn.Linear(width, width, bias=False)
+        self.time_key = nn.Linear(width, width, bias=False) if timed else None
         self.out = nn.Linear(width, width)
         self.scale = (width // heads) ** -0.5
 
-    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, time: Tensor, valid: Tensor) -> Tensor:
+    def forward(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        time: Tensor | None,
+        valid: Tensor,
+        hidden: Tensor | None = None,
+    ) -> Tensor:
         """Attend.
 
         Args:
             queries: (B, Q, d).
             keys, values: (B, T, heads, N, d / heads) as cached.
-            time: (B, T, d) time embedding of each frame.
+            time: (B, T, d) time embedding of each frame; None as the constructor was told.
             valid: (B, T), 1 where the slot holds a frame, else 0.
+            hidden: (B, T, Q, N), 1 where a query must not look; None lets it look everywhere.
 
         Returns:
             (B, Q, d).
         """
         q = self.query(queries).unflatten(-1, (self.heads, -1)).transpose(1, 2)[:, None] * self.scale
-        time_keys = self.time_key(time).unflatten(-1, (self.heads, -1))[..., None]  # (B, T, h, d/h, 1)
         # Finite, because bf16 engines dislike -inf.
-        frame = q @ time_keys + (valid[..., None, None, None] - 1.0) * 1e4  # (B, T, h, Q, 1)
+        frame = (valid[..., None, None, None] - 1.0) * 1e4  # (B, T, 1, 1, 1)
+        if self.time_key is not None and time is not None:
+            time_keys = self.time_key(time).unflatten(-1, (self.heads, -1))[..., None]  # (B, T, h, d/h, 1)
+            frame = q @ time_keys + frame  # (B, T, h, Q, 1)
         logits = q @ keys.transpose(-1, -2) + frame  # (B, T, h, Q, N)
+        if hidden is not None:
+            logits = logits - hidden[:, :, None] * 1e4
         # One softmax over all frames and tokens, with the frame axis kept apart: joining it with the
         # tokens would copy the whole memory.
         weights = (logits - logits.amax(dim=(1, 4), keepdim=True)).exp()
@@ -49,39 +67,64 @@ class MemoryAttention(nn.Module):
 class MemoryDecoderLayer(nn.Module):
     """Memory attention, attention among the queries, feed-forward; each pre-normed and residual."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, *, timed: bool = True) -> None:
         super().__init__()
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3))
-        self.memory_attention = MemoryAttention(width, heads)
+        self.memory_attention = MemoryAttention(width, heads, timed=timed)
         self.self_attention = nn.MultiheadAttention(width, heads, batch_first=True)
         self.feed_forward = nn.Sequential(nn.Linear(width, 4 * width), nn.ReLU(), nn.Linear(4 * width, width))
 
-    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, time: Tensor, valid: Tensor) -> Tensor:
+    def forward(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        time: Tensor | None,
+        valid: Tensor,
+        hidden: Tensor | None = None,
+    ) -> Tensor:
         """Shapes as in `MemoryAttention.forward`."""
-        queries = queries + self.memory_attention(self.norms[0](queries), keys, values, time, valid)
+        queries = queries + self.memory_attention(self.norms[0](queries), keys, values, time, valid, hidden)
         q = self.norms[1](queries)
         queries = queries + self.self_attention(q, q, q, need_weights=False)[0]
         return queries + self.feed_forward(self.norms[2](queries))
 
 
 class MemoryDecoder(nn.Module):
-    """The layers and the two heads: a mask embedding and a class logit per class query.
+    """The layers and the two heads: a mask embedding and class logits per query.
 
-    One query per class with fixed assignment (tqdm's form, arXiv 2407.09033): for a small network
-    it needs no matching and its masks are the class scores themselves.
+    With fixed assignment there is one query per class (tqdm's form, arXiv 2407.09033): a small network then needs no
+    matching, and its masks are the class scores themselves. With Hungarian assignment every query says which class it
+    is, or none (Mask2Former, arXiv 2112.01527).
+
+    Args:
+        classes: K.
+        width: channels d of queries and memory.
+        heads: attention heads.
+        layers: how many times the queries read the memory.
+        timed: whether the age of a frame matters.
+        hungarian: the assignment.
     """
 
-    def __init__(self, classes: int, width: int, heads: int, layers: int) -> None:
+    def __init__(
+        self, classes: int, width: int, heads: int, layers: int, *, timed: bool = True, hungarian: bool = False
+    ) -> None:
         super().__init__()
-        self.classes = classes
-        self.time = TimeEmbedding(width)
-        self.layers = nn.ModuleList(MemoryDecoderLayer(width, heads) for _ in range(layers))
+        self.heard = None if hungarian else classes  # of the queries, which the heads listen to
+        self.time = TimeEmbedding(width) if timed else None
+        self.layers = nn.ModuleList(MemoryDecoderLayer(width, heads, timed=timed) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.mask_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
-        self.class_head = nn.Linear(width, 1)
+        self.class_head = nn.Linear(width, classes + 1 if hungarian else 1)
 
     def forward(
-        self, queries: Tensor, keys: Tensor, values: Tensor, offsets_s: Tensor, valid: Tensor
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        offsets_s: Tensor,
+        valid: Tensor,
+        mask_tokens: Tensor | None = None,
     ) -> list[tuple[Tensor, Tensor]]:
         """Decode the clip.
 
@@ -90,15 +133,37 @@ class MemoryDecoder(nn.Module):
             keys, values: (B, T, heads, N, d / heads).
             offsets_s: (B, T) seconds relative to the segmented frame.
             valid: (B, T).
+            mask_tokens: (B, T, N, d) mask features at the memory's tokens. With them a query looks only at where its
+                mask was before, as far as it has one, in all frames (Mask2Former's masked attention).
 
         Returns:
             Per layer, the last one last: mask embeddings (B, K, d) and class logits (B, K), the log-odds
-            that the class is in the clip.
+            that the class is in the clip; with Hungarian assignment (B, Q, d) and (B, Q, K + 1). With mask tokens,
+            what the queries said before the first layer comes first.
         """
-        time = self.time(offsets_s)
+        time = None if self.time is None else self.time(offsets_s)
         outputs = []
+        hidden: Tensor | None = None
+        if mask_tokens is not None:
+            outputs.append(self._heads(queries))
         for layer in self.layers:
-            queries = layer(queries, keys, values, time, valid)
-            classes = self.norm(queries[:, : self.classes])
-            outputs.append((self.mask_head(classes), self.class_head(classes)[..., 0]))
+            if mask_tokens is not None:
+                hidden = _outside(outputs[-1][0].detach(), mask_tokens.detach(), valid)
+            queries = layer(queries, keys, values, time, valid, hidden)
+            outputs.append(self._heads(queries))
         return outputs
+
+    def _heads(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        queries = self.norm(queries[:, : self.heard])
+        classes = self.class_head(queries)
+        return self.mask_head(queries), classes if self.heard is None else classes[..., 0]
+
+
+def _outside(masks: Tensor, mask_tokens: Tensor, valid: Tensor) -> Tensor:
+    """Where queries with these mask embeddings (B, Q, d) do not see themselves, (B, T, Q, N), 0 or 1.
+
+    A query that sees itself nowhere may look everywhere.
+    """
+    inside = (masks[:, None] @ mask_tokens.transpose(-1, -2) >= 0).to(masks) * valid[..., None, None]
+    somewhere = inside.amax(dim=(1, 3), keepdim=True)  # (B, 1, Q, 1)
+    return (1 - inside) * somewhere

@@ -66,3 +66,22 @@ class StabilityModulation(nn.Module):
         written = self.write(read_queries[:, :-1]).transpose(1, 2) @ assign  # (B, C, N)
         change = self.mix(written.view(b, c, h, w) + features)
         return features + self.scale * change, read_queries
+
+
+class StageModulations(nn.ModuleDict):
+    """A `StabilityModulation` for every stage of an encoder whose stages differ in width.
+
+    Args:
+        channels: name of the stage -> its channels.
+        width: channels of the queries.
+    """
+
+    def __init__(self, channels: dict[str, int], width: int) -> None:
+        super().__init__({name: StabilityModulation(c, width) for name, c in channels.items()})
+
+    def forward(
+        self, layer: int, features: Tensor, queries: Tensor, prompted: Tensor, depth: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """As `TokenModulation.forward`, on maps (B, C, h, w); there is no depth here, and S' stands for S, too."""
+        modulation = self[list(self)[layer]]
+        return modulation(features, prompted)

@@ -2,67 +2,88 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
-from t2g_ros.model.encoders.mobilenet_v2 import MobileNetV2Encoder
+from t2g_ros.model.encoders.build import build_depth_encoder, build_encoder
+from t2g_ros.model.encoders.vit import ViTEncoder
 from t2g_ros.model.memory_decoder import MemoryDecoder
-from t2g_ros.model.pixel_decoder import PixelDecoder
+from t2g_ros.model.pixel_decoder import build_pixel_decoder
 from t2g_ros.model.pixel_memory import PixelMemory
-from t2g_ros.model.stability_queries import StabilityModulation, StabilityQueries
+from t2g_ros.model.scores import OUTPUT_STRIDE, DecodedClip, class_scores, resolve, semantic_scores
+from t2g_ros.model.stability_queries import StabilityQueries, StageModulations
+from t2g_ros.model.token_modulation import TextStep, TokenModulation
 
-OUTPUT_STRIDE = 2
-"""Stride of the labels: scores are raised from stride 4 before the argmax, so thin things keep their edge."""
-
+__all__ = ["OUTPUT_STRIDE", "DecodedClip", "FrameFeatures", "Time2General", "resolve"]
 
 FrameFeatures = dict[str, Tensor]
 """All that is kept of one frame; nothing in it depends on any other frame or on the time.
 
 `mask_features`: (B, H/4, W/4, d), channels last, as engines keep it inside. The rest is the frame's part of the memory:
 `keys`, `values`: (B, heads, N, d / heads) tokens of all memory levels, which the queries read;
-`queries`: (B, Q, d) stability queries after they read this frame;
-`pixel_keys`, `pixel_values`: (B, W, n, dk) and (B, W, n, 4 dv), which the pixels read (`PixelMemory`).
+`queries`: (B, Q, d) stability queries after they read this frame, if there are such;
+`mask_tokens`: (B, N, d) mask features at those tokens, with masked attention;
+`pixel_keys`, `pixel_values`: (B, W, n, dk) and (B, W, n, 4 dv), which the pixels read (`PixelMemory`), if they do.
 """
 
 
-class DecodedClip(NamedTuple):
-    """Scores of the segmented frame."""
-
-    scores: Tensor
-    """(B, K, H/4, W/4) class scores (logits)."""
-    class_logits: Tensor
-    """(B, K) log-odds that a class is in the clip."""
-
-
 class Time2General(nn.Module):
-    """The network (arXiv 2602.09648), with this project's encoder seam and streaming form."""
+    """The network (arXiv 2602.09648), with this project's encoder seam and streaming form.
+
+    Raises:
+        ModelError: the config's encoders cannot be built.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
         self.classes = len(space(config.labels))
         width = config.width
-        self.encoder = MobileNetV2Encoder()
-        channels = self.encoder.channels
-        self.queries = StabilityQueries(config.queries, width, config.query_rank, len(self.encoder.trunk))
-        self.modulation = nn.ModuleDict(
-            {stride: StabilityModulation(channels[int(stride)], width) for stride in self.encoder.trunk}
-        )
-        self.query_out = nn.Linear(3 * width, width)
-        self.pixel_decoder = PixelDecoder(channels, width)
+        self.encoder = build_encoder(config.encoder)
+        self.depth = None if config.depth is None else build_depth_encoder(config.depth, config.encoder)
+        if config.stability_queries:
+            self._build_stability_queries()
+        else:
+            self.decoder_queries = nn.Parameter(torch.randn(config.queries, width) * width**-0.5)
+        self.pixel_decoder = build_pixel_decoder(config.pixel_decoder, self.encoder.channels, width)
         self.level = nn.Parameter(torch.randn(len(config.memory_strides), width) * 0.02)
         self.position = nn.Linear(4, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
-        self.memory_decoder = MemoryDecoder(self.classes, width, config.heads, config.decoder_layers)
-        self.pixel_memory = (
-            PixelMemory(width, config.pixel_key_width, config.pixel_value_width) if config.pixel_memory else None
+        self.hungarian = config.assignment == "hungarian"
+        self.memory_decoder = MemoryDecoder(
+            self.classes,
+            width,
+            config.heads,
+            config.decoder_layers,
+            timed=config.time_embedding,
+            hungarian=self.hungarian,
         )
+        # The scale keeps class scores soft at the start; Mask2Former's masks have none.
+        self.mask_scale = 1.0 if self.hungarian else width**-0.5
+        self.pixel_memory = (
+            PixelMemory(width, config.pixel_key_width, config.pixel_value_width, timed=config.time_embedding)
+            if config.pixel_memory
+            else None
+        )
+
+    def _build_stability_queries(self) -> None:
+        """The queries have a plain transformer's width; of other encoders, whose stages differ, the decoder's."""
+        config, encoder = self.config, self.encoder
+        plain = isinstance(encoder, ViTEncoder)
+        width = next(iter(encoder.layers.values())) if plain else config.width
+        self.queries = StabilityQueries(config.queries, width, config.query_rank, len(encoder.layers))
+        self.text = None if config.text is None else TextStep(self.classes, config.text.width, width)
+        self.modulation: nn.Module = (
+            TokenModulation(width, depth=self.depth is not None)
+            if plain
+            else StageModulations(encoder.layers, width)
+        )
+        self.query_in: nn.Module = nn.Linear(width, config.width) if plain else nn.Identity()
+        self.query_out = nn.Linear(3 * config.width, config.width)
 
     def encode(self, image: Tensor) -> FrameFeatures:
         """Encode frames, each on its own.
@@ -70,26 +91,40 @@ class Time2General(nn.Module):
         Args:
             image: (B, 3, H, W) RGB in 0..255, H and W multiples of 64.
         """
-        stages, x = self.encoder.forward_stem(image / 127.5 - 1.0)
-        read: list[Tensor] = []
-        for stride, stage in self.encoder.trunk.items():
-            x, queries = self.modulation[stride](stage(x), self.queries(len(read)))
-            read.append(queries)
-            stages[int(stride)] = x
-        mask_features, pyramid = self.pixel_decoder(stages)
-        # The decoder's queries: maximum, mean and last over the layers (Rein's link, arXiv 2312.04265).
-        layers = torch.stack(read)
-        queries = self.query_out(torch.cat([layers.amax(0), layers.mean(0), layers[-1]], dim=-1))
-        keys, values = self._memory_tokens(pyramid)
-        features = {
-            "mask_features": mask_features.permute(0, 2, 3, 1),
-            "keys": keys,
-            "values": values,
-            "queries": queries,
-        }
+        features: FrameFeatures = {}
+        if self.config.stability_queries:
+            stages, queries = self._encode_with_queries(image)
+        else:
+            stages, queries = self.encoder(image), None
+        mask_features, pyramid = self.pixel_decoder(stages, (image.shape[-2], image.shape[-1]))
+        features["mask_features"] = mask_features.permute(0, 2, 3, 1)
+        features["keys"], features["values"] = self._memory_tokens(pyramid)
+        if queries is not None:
+            features["queries"] = queries
+        if self.config.masked_attention:
+            features["mask_tokens"] = self._mask_tokens(mask_features, pyramid)
         if self.pixel_memory is not None:
             features["pixel_keys"], features["pixel_values"] = self.pixel_memory.remember(mask_features)
         return features
+
+    def _encode_with_queries(self, image: Tensor) -> tuple[dict[int, Tensor], Tensor]:
+        """The encoder's stages, modulated by the stability queries, and these after they read the frame (B, Q, d)."""
+        depth = None if self.depth is None else self.depth(image)
+        read: list[Tensor] = []
+
+        def modulate(layer: int, features: Tensor) -> Tensor:
+            queries = self.queries(layer)
+            prompted = queries if self.text is None else self.text(queries)
+            features, seen = self.modulation(
+                layer, features, queries, prompted, None if depth is None else depth[layer]
+            )
+            read.append(seen)
+            return features
+
+        stages = self.encoder(image, modulate)
+        # The decoder's queries: maximum, mean and last over the layers (Rein's link, arXiv 2312.04265).
+        layers = self.query_in(torch.stack(read))
+        return stages, self.query_out(torch.cat([layers.amax(0), layers.mean(0), layers[-1]], dim=-1))
 
     def _memory_tokens(self, pyramid: dict[int, Tensor]) -> tuple[Tensor, Tensor]:
         keys, values = [], []
@@ -105,22 +140,68 @@ class Time2General(nn.Module):
             torch.cat(values, dim=1).unflatten(-1, heads).transpose(1, 2),
         )
 
+    def _mask_tokens(self, mask_features: Tensor, pyramid: dict[int, Tensor]) -> Tensor:
+        """Mask features at the memory's tokens, (B, N, d): what Mask2Former does with masks, which are linear in them."""
+        sizes = [pyramid[stride].shape[-2:] for stride in self.config.memory_strides]
+        maps = [F.interpolate(mask_features, size=s, mode="bilinear", align_corners=False) for s in sizes]
+        return torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)
+
     def decode_layers(
         self, mask_features: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
     ) -> list[DecodedClip]:
-        """Scores after every decoder layer, for the auxiliary losses; arguments as of `decode`."""
+        """What is decoded after every decoder layer, for the auxiliary losses; arguments as of `decode`."""
+        pixels = self._pixels(mask_features, memory, offsets_s, valid)
+        return self._decode_queries(pixels, memory, offsets_s, valid)
+
+    def decode_clip(self, features: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> list[DecodedClip]:
+        """Segment all frames of a clip with one set of queries, as a set loss over clips needs it.
+
+        Args:
+            features: of the frames, with an axis T after B.
+            offsets_s: (B, T) seconds of each frame relative to the one whose queries these are.
+            valid: (B, T).
+
+        Returns:
+            After every decoder layer, with an axis T after B in scores and masks.
+        """
+        frames = [
+            self._pixels(features["mask_features"][:, t], features, offsets_s - offsets_s[:, t : t + 1], valid)
+            for t in range(offsets_s.shape[1])
+        ]
+        return self._decode_queries(torch.stack(frames, dim=1), features, offsets_s, valid)
+
+    def _pixels(self, mask_features: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> Tensor:
+        """Mask features of a frame, (B, d, H/4, W/4), after its pixels read the memory."""
         pixels = mask_features.permute(0, 3, 1, 2)
-        if self.pixel_memory is not None:
-            pixels = self.pixel_memory.read(pixels, memory["pixel_keys"], memory["pixel_values"], offsets_s, valid)
-        # One set of queries for the clip: the mean over its frames, so none of them can swing it alone.
-        weight = (valid / valid.sum(dim=1, keepdim=True))[..., None, None]
-        clip_queries = self.queries.shared + (memory["queries"] * weight).sum(dim=1)
+        if self.pixel_memory is None:
+            return pixels
+        return self.pixel_memory.read(pixels, memory["pixel_keys"], memory["pixel_values"], offsets_s, valid)
+
+    def _decode_queries(
+        self, pixels: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
+    ) -> list[DecodedClip]:
+        """Masks of pixels (B, ..., d, H/4, W/4) by the queries after every decoder layer."""
+        layers = self.memory_decoder(
+            self._clip_queries(memory, valid),
+            memory["keys"],
+            memory["values"],
+            offsets_s,
+            valid,
+            memory.get("mask_tokens"),
+        )
         outputs = []
-        for masks, logits in self.memory_decoder(clip_queries, memory["keys"], memory["values"], offsets_s, valid):
-            scores = torch.einsum("bkd,bdhw->bkhw", masks, pixels) * self.config.width**-0.5
-            # Mask2Former multiplies class and mask probabilities; in logits that is a sum.
-            outputs.append(DecodedClip(scores + F.logsigmoid(logits)[..., None, None], logits))
+        for masks, class_logits in layers:
+            mask_logits = torch.einsum("bqd,b...dhw->b...qhw", masks, pixels) * self.mask_scale
+            scores = (semantic_scores if self.hungarian else class_scores)(mask_logits, class_logits)
+            outputs.append(DecodedClip(scores, class_logits, mask_logits))
         return outputs
+
+    def _clip_queries(self, memory: FrameFeatures, valid: Tensor) -> Tensor:
+        """One set of queries for the clip: the mean over its frames, so none of them can swing it alone. (B, Q, d)."""
+        if not self.config.stability_queries:
+            return self.decoder_queries.expand(valid.shape[0], -1, -1)
+        weight = (valid / valid.sum(dim=1, keepdim=True))[..., None, None]
+        return self.query_in(self.queries.shared) + (memory["queries"] * weight).sum(dim=1)
 
     def decode(self, mask_features: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> DecodedClip:
         """Segment one frame of each clip; the order of the T slots does not matter.
@@ -139,19 +220,10 @@ class Time2General(nn.Module):
         batch, frames = clip.shape[:2]
         features = {k: f.unflatten(0, (batch, frames)) for k, f in self.encode(clip.flatten(0, 1)).items()}
         offsets_s = times_s - times_s[:, reference : reference + 1 or None]
-        return self.decode(features["mask_features"][:, reference], features, offsets_s, torch.ones_like(offsets_s))
-
-
-def resolve(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn scores (B, K, H/4, W/4) into labels (B, H/2, W/2) and confidence (B, H/4, W/4), both uint8.
-
-    Labels are the argmax of the raised scores, so that edges are finer than the scores' grid; confidence,
-    the winning class's probability with 255 = certain, is smooth enough to stay on it.
-    """
-    best = scores.amax(dim=1)
-    confidence = 1.0 / (scores - best[:, None]).exp().sum(dim=1)
-    raised = F.interpolate(scores, scale_factor=4 / OUTPUT_STRIDE, mode="bilinear", align_corners=False)
-    return raised.argmax(dim=1).to(torch.uint8), (confidence * 255.0).round().to(torch.uint8)
+        valid = torch.ones_like(offsets_s)
+        if not self.config.memory:
+            valid = (offsets_s == 0).to(valid)
+        return self.decode(features["mask_features"][:, reference], features, offsets_s, valid)
 
 
 def _grid(height: int, width: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from transformers import MobileNetV2Config, MobileNetV2Model
 
 from t2g_ros.errors import ModelError
+from t2g_ros.model.encoders.base import Encoder, Modulate
 
 DETAIL_CHANNELS = 32
 FINE_CHANNELS = 64
 
 
-class MobileNetV2Encoder(nn.Module):
+class MobileNetV2Encoder(Encoder):
     """Feature maps at strides 4 (detail), 8, 16, 32 and 64.
 
     MobileNetV2 spends more than half of its time on its first layers, wide and at full resolution,
@@ -28,10 +29,10 @@ class MobileNetV2Encoder(nn.Module):
     small a batch for its statistics, and a frame's features must not depend on its neighbours.
     """
 
-    channels: ClassVar = {4: DETAIL_CHANNELS, 8: 24 + FINE_CHANNELS, 16: 32, 32: 96, 64: 320}
-
     def __init__(self) -> None:
         super().__init__()
+        self.layers = {"16": 32, "32": 96, "64": 320}
+        self.channels = {4: DETAIL_CHANNELS, 8: 24 + FINE_CHANNELS, 16: 32, 32: 96, 64: 320}
         self.detail = nn.Sequential(*_strided(3, 16), *_strided(16, DETAIL_CHANNELS))
         self.fine = nn.Sequential(
             *_strided(DETAIL_CHANNELS, FINE_CHANNELS), _Residual(FINE_CHANNELS), _Residual(FINE_CHANNELS)
@@ -43,6 +44,16 @@ class MobileNetV2Encoder(nn.Module):
         self.stem = nn.Sequential(stem, blocks[:2])
         # Each stage ends just before the next halving of the resolution.
         self.trunk = nn.ModuleDict({"16": blocks[2:5], "32": blocks[5:12], "64": blocks[12:16]})
+
+    def forward(self, image: Tensor, modulate: Modulate | None = None) -> dict[int, Tensor]:
+        """See `Encoder`; the features that are modulated are the trunk's maps at strides 16, 32 and 64."""
+        stages, x = self.forward_stem(image / 127.5 - 1.0)
+        for layer, (stride, stage) in enumerate(self.trunk.items()):
+            x = stage(x)
+            if modulate is not None:
+                x = modulate(layer, x)
+            stages[int(stride)] = x
+        return stages
 
     def forward_stem(self, image: Tensor) -> tuple[dict[int, Tensor], Tensor]:
         """Look at the image at full and at half size.

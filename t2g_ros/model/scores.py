@@ -1,0 +1,65 @@
+"""From what the decoder says of queries and pixels to class scores, and from these to labels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+OUTPUT_STRIDE = 2
+"""Stride of the labels: scores are raised from stride 4 before the argmax, so thin things keep their edge."""
+LEAST = 1e-6
+"""What the probability of a class that no query claims is raised to, for its logarithm."""
+
+
+class DecodedClip(NamedTuple):
+    """What is decoded of the segmented frame; with more frames at once, an axis T follows B in scores and masks."""
+
+    scores: Tensor
+    """(B, K, H/4, W/4) class scores (logits)."""
+    class_logits: Tensor
+    """(B, K) log-odds that a class is in the clip; (B, Q, K + 1) class of every query, the last one being none, with
+    Hungarian assignment."""
+    mask_logits: Tensor
+    """(B, K, H/4, W/4) of the class queries; (B, Q, H/4, W/4) of all with Hungarian assignment."""
+
+
+def class_scores(mask_logits: Tensor, class_logits: Tensor) -> Tensor:
+    """Scores of one query per class: Mask2Former multiplies class and mask probabilities; in logits that is a sum.
+
+    Args:
+        mask_logits: (B, ..., K, h, w).
+        class_logits: (B, K).
+    """
+    presence = F.logsigmoid(class_logits)
+    between = (1,) * (mask_logits.dim() - 4)
+    return mask_logits + presence.reshape(presence.shape[0], *between, -1, 1, 1)
+
+
+def semantic_scores(mask_logits: Tensor, class_logits: Tensor) -> Tensor:
+    """Scores of queries that claim classes: log sum_q softmax(class_q)[k] sigmoid(mask_q) (Mask2Former), none dropped.
+
+    Args:
+        mask_logits: (B, ..., Q, h, w).
+        class_logits: (B, Q, K + 1).
+
+    Returns:
+        (B, ..., K, h, w), whose softmax over K is each class's share of what is claimed.
+    """
+    classes = torch.softmax(class_logits, dim=-1)[..., :-1]
+    claimed = torch.einsum("bqk,b...qhw->b...khw", classes, mask_logits.sigmoid())
+    return claimed.float().clamp_min(LEAST).log()
+
+
+def resolve(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn scores (B, K, H/4, W/4) into labels (B, H/2, W/2) and confidence (B, H/4, W/4), both uint8.
+
+    Labels are the argmax of the raised scores, so that edges are finer than the scores' grid; confidence,
+    the winning class's probability with 255 = certain, is smooth enough to stay on it.
+    """
+    best = scores.amax(dim=1)
+    confidence = 1.0 / (scores - best[:, None]).exp().sum(dim=1)
+    raised = F.interpolate(scores, scale_factor=4 / OUTPUT_STRIDE, mode="bilinear", align_corners=False)
+    return raised.argmax(dim=1).to(torch.uint8), (confidence * 255.0).round().to(torch.uint8)
