@@ -81,8 +81,9 @@ class Time2General(nn.Module):
         layers = torch.stack(read)
         queries = self.query_out(torch.cat([layers.amax(0), layers.mean(0), layers[-1]], dim=-1))
         keys, values = self._memory_tokens(pyramid)
+        mask_features = mask_features.permute(0, 2, 3, 1)
         features = {
-            "mask_features": mask_features.permute(0, 2, 3, 1),
+            "mask_features": mask_features,
             "keys": keys,
             "values": values,
             "queries": queries,
@@ -109,15 +110,16 @@ class Time2General(nn.Module):
         self, mask_features: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
     ) -> list[DecodedClip]:
         """Scores after every decoder layer, for the auxiliary losses; arguments as of `decode`."""
-        pixels = mask_features.permute(0, 3, 1, 2)
         if self.pixel_memory is not None:
-            pixels = self.pixel_memory.read(pixels, memory["pixel_keys"], memory["pixel_values"], offsets_s, valid)
+            mask_features = self.pixel_memory.read(
+                mask_features, memory["pixel_keys"], memory["pixel_values"], offsets_s, valid
+            )
         # One set of queries for the clip: the mean over its frames, so none of them can swing it alone.
         weight = (valid / valid.sum(dim=1, keepdim=True))[..., None, None]
         clip_queries = self.queries.shared + (memory["queries"] * weight).sum(dim=1)
         outputs = []
         for masks, logits in self.memory_decoder(clip_queries, memory["keys"], memory["values"], offsets_s, valid):
-            scores = torch.einsum("bkd,bdhw->bkhw", masks, pixels) * self.config.width**-0.5
+            scores = torch.einsum("bkd,bhwd->bkhw", masks, mask_features) * self.config.width**-0.5
             # Mask2Former multiplies class and mask probabilities; in logits that is a sum.
             outputs.append(DecodedClip(scores + F.logsigmoid(logits)[..., None, None], logits))
         return outputs
