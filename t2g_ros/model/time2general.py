@@ -8,10 +8,11 @@ from torch.nn import functional as F
 
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
+from t2g_ros.model.deformable_decoder import DeformablePixelDecoder
 from t2g_ros.model.encoders.build import build_depth_encoder, build_encoder
 from t2g_ros.model.encoders.vit import ViTEncoder
 from t2g_ros.model.memory_decoder import MemoryDecoder
-from t2g_ros.model.pixel_decoder import build_pixel_decoder
+from t2g_ros.model.pixel_decoder import PixelDecoder
 from t2g_ros.model.pixel_memory import PixelMemory
 from t2g_ros.model.scores import OUTPUT_STRIDE, DecodedClip, class_scores, resolve, semantic_scores
 from t2g_ros.model.stability_queries import StabilityQueries, StageModulations
@@ -48,7 +49,12 @@ class Time2General(nn.Module):
             self._build_stability_queries()
         else:
             self.decoder_queries = nn.Parameter(torch.randn(config.queries, width) * width**-0.5)
-        self.pixel_decoder = build_pixel_decoder(config.pixel_decoder, self.encoder.channels, width)
+        channels, pixel = self.encoder.channels, config.pixel_decoder
+        self.pixel_decoder: nn.Module = (
+            DeformablePixelDecoder(channels, width, pixel.layers, pixel.heads, pixel.points)
+            if pixel.kind == "deformable"
+            else PixelDecoder(channels, width)
+        )
         self.level = nn.Parameter(torch.randn(len(config.memory_strides), width) * 0.02)
         self.position = nn.Linear(4, width)
         self.key = nn.Linear(width, width)
@@ -97,6 +103,7 @@ class Time2General(nn.Module):
         else:
             stages, queries = self.encoder(image), None
         mask_features, pyramid = self.pixel_decoder(stages, (image.shape[-2], image.shape[-1]))
+        # Channels last from here on: the pixel memory reads and writes it that way without a copy of the map.
         features["mask_features"] = mask_features.permute(0, 2, 3, 1)
         features["keys"], features["values"] = self._memory_tokens(pyramid)
         if queries is not None:
@@ -104,7 +111,7 @@ class Time2General(nn.Module):
         if self.config.masked_attention:
             features["mask_tokens"] = self._mask_tokens(mask_features, pyramid)
         if self.pixel_memory is not None:
-            features["pixel_keys"], features["pixel_values"] = self.pixel_memory.remember(mask_features)
+            features["pixel_keys"], features["pixel_values"] = self.pixel_memory.remember(features["mask_features"])
         return features
 
     def _encode_with_queries(self, image: Tensor) -> tuple[dict[int, Tensor], Tensor]:
@@ -171,16 +178,15 @@ class Time2General(nn.Module):
         return self._decode_queries(torch.stack(frames, dim=1), features, offsets_s, valid)
 
     def _pixels(self, mask_features: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> Tensor:
-        """Mask features of a frame, (B, d, H/4, W/4), after its pixels read the memory."""
-        pixels = mask_features.permute(0, 3, 1, 2)
+        """Mask features of a frame after its pixels read the memory, (B, H/4, W/4, d) as before."""
         if self.pixel_memory is None:
-            return pixels
-        return self.pixel_memory.read(pixels, memory["pixel_keys"], memory["pixel_values"], offsets_s, valid)
+            return mask_features
+        return self.pixel_memory.read(mask_features, memory["pixel_keys"], memory["pixel_values"], offsets_s, valid)
 
     def _decode_queries(
         self, pixels: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
     ) -> list[DecodedClip]:
-        """Masks of pixels (B, ..., d, H/4, W/4) by the queries after every decoder layer."""
+        """Masks of pixels (B, ..., H/4, W/4, d) by the queries after every decoder layer."""
         layers = self.memory_decoder(
             self._clip_queries(memory, valid),
             memory["keys"],
@@ -191,7 +197,7 @@ class Time2General(nn.Module):
         )
         outputs = []
         for masks, class_logits in layers:
-            mask_logits = torch.einsum("bqd,b...dhw->b...qhw", masks, pixels) * self.mask_scale
+            mask_logits = torch.einsum("bqd,b...hwd->b...qhw", masks, pixels) * self.mask_scale
             scores = (semantic_scores if self.hungarian else class_scores)(mask_logits, class_logits)
             outputs.append(DecodedClip(scores, class_logits, mask_logits))
         return outputs

@@ -69,13 +69,13 @@ def feature_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         "mask_features": (h // 4, w // 4, config.width),
         "keys": (config.heads, tokens, config.width // config.heads),
         "values": (config.heads, tokens, config.width // config.heads),
-        "queries": (config.queries, config.width),
     }
+    if config.stability_queries:
+        shapes["queries"] = (config.queries, config.width)
+    if config.masked_attention:
+        shapes["mask_tokens"] = (tokens, config.width)
     if config.pixel_memory:
-        windows, seen = (
-            (h // 64) * (w // 64),
-            16 * 16,
-        )  # model.pixel_memory: windows of 64 x 64 pixels and what they see
+        windows, seen = (h // 64) * (w // 64), 16 * 16  # model.pixel_memory: windows of 64 x 64 pixels, and their halo
         shapes["pixel_keys"] = (windows, seen, config.pixel_key_width)
         shapes["pixel_values"] = (windows, seen, 4 * config.pixel_value_width)
     return shapes

@@ -54,6 +54,6 @@ def example_inputs(network: Time2General, name: str) -> tuple[Tensor, ...]:
     if name == "encode":
         return (torch.zeros(1, *c.input_size, 3, dtype=torch.uint8),)
     mask_features, *rest = feature_shapes(c).values()
-    memory = [torch.zeros(1, c.clip_frames, *shape) for shape in rest]
-    times = [torch.zeros(1, c.clip_frames), torch.ones(1, c.clip_frames)]
+    memory = [torch.zeros(1, c.slots, *shape) for shape in rest]
+    times = [torch.zeros(1, c.slots), torch.ones(1, c.slots)]
     return (torch.zeros(1, *mask_features), *memory, *times)

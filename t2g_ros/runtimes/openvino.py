@@ -75,7 +75,7 @@ class OpenVINORuntime:
         self.model_name = config.name
         self.labels = space(config.labels)
         self.input_size = config.input_size
-        self.slots = config.clip_frames
+        self.slots = config.slots
         buffers = [np.zeros((1, self.slots, *shape), np.float32) for shape in feature_shapes(config).values()]
         self.memory_bytes = sum(b.nbytes for b in buffers)
         # Views of one slot each, which encode writes straight into.
@@ -139,7 +139,7 @@ def _graphs(core: ov.Core, weights: Path, config: ModelConfig, names: Sequence[s
     """
     package = Path(__file__).resolve().parents[1]
     # The network's own code too, or whoever changes it would keep running the graphs of the old one.
-    code = [*sorted((package / "model").glob("*.py")), package / "runtimes" / "graphs.py"]
+    code = [*sorted((package / "model").rglob("*.py")), package / "runtimes" / "graphs.py"]
     files = [weights, weights.with_suffix(".yaml"), *code]
     key = cache.content_key(files, "openvino", ov.get_version(), f"{config.input_size}", *names)
 

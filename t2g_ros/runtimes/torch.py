@@ -58,7 +58,7 @@ class TorchRuntime:
         self.model_name = config.name
         self.labels = space(config.labels)
         self.input_size = config.input_size
-        self.slots = config.clip_frames
+        self.slots = config.slots
         self._buffers = {
             name: torch.zeros(1, self.slots, *shape, device=self._device)
             for name, shape in feature_shapes(config).items()

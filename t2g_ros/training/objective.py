@@ -87,6 +87,8 @@ class Objective:
         """
         b, t = times.shape
         kept = torch.rand(b, t, t, generator=generator) >= self.config.memory_drop
+        if not self.network.config.memory:
+            kept = torch.zeros_like(kept)
         valid = (torch.ones(t, t).tril(-1) * kept + torch.eye(t))[:, references]  # (B, R, T)
         offsets = (times[:, None, :] - times[:, :, None])[:, references]  # row r: every frame relative to r
         count = valid.shape[1]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -16,9 +17,11 @@ from tqdm import tqdm
 
 from t2g_ros.errors import T2GError
 from t2g_ros.model.checkpoint import load_fitting, save_model
+from t2g_ros.model.encoders.mobilenet_v2 import MobileNetV2Encoder
+from t2g_ros.model.pretrained import complete_config, load_pretrained
 from t2g_ros.model.time2general import Time2General
 from t2g_ros.training.batches import Batches
-from t2g_ros.training.config import TrainConfig, load_train_config
+from t2g_ros.training.config import ConfigError, TrainConfig, load_train_config
 from t2g_ros.training.objective import Objective
 from t2g_ros.training.run_state import RunState, WeightAverage
 from t2g_ros.training.validation import Validation
@@ -34,6 +37,8 @@ def parameter_groups(network: Time2General, config: TrainConfig) -> list[dict]:
     """AdamW groups: the ImageNet trunk learns slower; norms, biases, queries and scales do not decay."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
         encoder = name.startswith("encoder.trunk.")
         decays = parameter.ndim > 1 and not name.startswith(("queries.", "level"))
         groups.setdefault((encoder, decays), []).append(parameter)
@@ -54,13 +59,16 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
 
 
 def start_network(config: TrainConfig, base: Path) -> Time2General:
-    """Load the weights to start from, or build the network around ImageNet's."""
+    """Build the network around its encoders' pretrained weights, and load the weights to start from, if there are."""
     torch.manual_seed(config.seed)
     network = Time2General(config.model)
+    load_pretrained(network, base)
     if config.init:
         loaded, all_of_them = load_fitting(network, base / config.init)
         log.info("%d of %d tensors start from %s, the others anew", loaded, all_of_them, base / config.init)
     elif config.imagenet:
+        if not isinstance(network.encoder, MobileNetV2Encoder):
+            raise ConfigError(f"imagenet is {config.imagenet!r}, expected '' for an encoder that is no mobilenet_v2")
         network.encoder.load_imagenet(base / config.imagenet)
     return network
 
@@ -82,6 +90,7 @@ def train(config: TrainConfig, base: Path, out: Path) -> Path:
         InputError, ConfigError, ModelError: data, config or checkpoint is wrong.
         TrainingError: the loss is not finite; the last checkpoint is untouched.
     """
+    config = replace(config, model=complete_config(config.model, base))
     out.mkdir(parents=True, exist_ok=True)
     if config.threads:
         torch.set_num_threads(config.threads)

@@ -22,8 +22,8 @@ def memory() -> PixelMemory:
 
 
 def frames(count: int) -> Tensor:
-    """(1, T, d, h, w) of random mask features."""
-    return torch.randn(1, count, WIDTH, *SIZE, generator=torch.Generator().manual_seed(1))
+    """(1, T, h, w, d) of random mask features."""
+    return torch.randn(1, count, *SIZE, WIDTH, generator=torch.Generator().manual_seed(1))
 
 
 def read(memory: PixelMemory, clip: Tensor, offsets_s: Tensor, valid: Tensor, reference: int = -1) -> Tensor:
@@ -56,11 +56,11 @@ def brute_force(memory: PixelMemory, clip: Tensor, offsets_s: Tensor) -> Tensor:
                 found[:, y, x] = torch.stack(logits).softmax(0) @ torch.stack(candidates)
         remembered, present = (torch.pixel_shuffle(v[None], 2) for v in (found, values[-1]))
         gate = torch.sigmoid(memory.gate(torch.cat([present, remembered], dim=1)))
-        return clip[:, -1] + memory.write(gate * (remembered - present))
+        return clip[:, -1] + memory.write((gate * (remembered - present)).permute(0, 2, 3, 1))
 
 
 def test_reading_equals_its_definition_token_by_token(memory: PixelMemory) -> None:
-    clip, offsets_s = frames(2)[..., :16, :], torch.tensor([[-0.2, 0.0]])
+    clip, offsets_s = frames(2)[:, :, :16], torch.tensor([[-0.2, 0.0]])
     expected = brute_force(memory, clip, offsets_s)
     assert not torch.allclose(expected, clip[:, -1], atol=0.1)  # it does something
     torch.testing.assert_close(read(memory, clip, offsets_s, torch.ones(1, 2)), expected, atol=1e-4, rtol=1e-4)
@@ -78,7 +78,7 @@ def test_a_pixel_finds_itself_where_it_has_moved_to(memory: PixelMemory) -> None
     memory.log_falloff.data.fill_(-20.0)
     scene = frames(1)[:, 0] * 3
     dy, dx = 6, -4  # pixels at stride 4: three and two tokens
-    now = torch.roll(scene, (dy, dx), dims=(-2, -1)) + 0.05 * torch.randn(scene.shape)
+    now = torch.roll(scene, (dy, dx), dims=(1, 2)) + 0.05 * torch.randn(scene.shape)
     clip = torch.stack([scene, now], dim=1)
     with torch.no_grad():
         kept = [memory.remember(clip[:, t]) for t in range(2)]
@@ -86,7 +86,7 @@ def test_a_pixel_finds_itself_where_it_has_moved_to(memory: PixelMemory) -> None
         only_past = torch.tensor([[1.0, 0.0]])
         after = memory.read(now, keys, values, torch.tensor([[-0.1, 0.0]]), only_past)
         stayed = memory.read(now, keys[:, [0, 0]], values[:, [0, 0]] * 0, torch.tensor([[-0.1, 0.0]]), only_past)
-    inner = (..., slice(8, -8), slice(8, -8))
+    inner = (slice(None), slice(8, -8), slice(8, -8))
     # Here and there another token looks more alike by chance; the typical pixel finds its own value again.
     assert (after - now)[inner].abs().median() < 0.3 * (stayed - now)[inner].abs().median()
 

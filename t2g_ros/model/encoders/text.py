@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -18,19 +19,21 @@ WHERE = "text.pretrained"
 MODEL_TYPES = ("clip", "clip_text_model")
 
 
-def text_width(config: TextConfig, base: Path) -> int:
-    """Channels of the checkpoint's text features.
+def complete_text(config: TextConfig, base: Path) -> TextConfig:
+    """Copy the width of the text features from the checkpoint that the config names.
 
     Raises:
         ModelError: the checkpoint cannot be read or is none of CLIP.
     """
+    if not config.pretrained:
+        return config
     found = read_config(config.pretrained, base, WHERE)
     if found.model_type not in MODEL_TYPES:
         raise ModelError(
             f"{WHERE}: checkpoint {config.pretrained} is of type {found.model_type}, expected CLIP, such as "
             "openai/clip-vit-large-patch14"
         )
-    return int(found.projection_dim)
+    return replace(config, width=int(found.projection_dim))
 
 
 def encode_classes(config: TextConfig, classes: Sequence[str], base: Path) -> Tensor:

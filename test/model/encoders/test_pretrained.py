@@ -18,7 +18,7 @@ from t2g_ros.model.encoders.build import (
     load_depth_encoder,
     load_encoder,
 )
-from t2g_ros.model.encoders.text import encode_classes, text_width
+from t2g_ros.model.encoders.text import complete_text, encode_classes
 from t2g_ros.model.sections import DepthConfig, EncoderConfig, TextConfig
 
 DINOV2 = EncoderConfig("dinov2", "dinov2", taps=(1, 2, 3, 4))
@@ -56,7 +56,7 @@ def test_a_checkpoint_of_another_kind(folder: Path) -> None:
     with pytest.raises(ModelError, match=r"of type dinov2, expected one of swin, "):
         complete_encoder(replace(DINOV2, kind="backbone"), folder)
     with pytest.raises(ModelError, match=r"text\.pretrained: .*of type dinov2, expected CLIP"):
-        text_width(TextConfig("dinov2"), folder)
+        complete_text(TextConfig("dinov2"), folder)
 
 
 def test_pickles_are_not_read(folder: Path) -> None:
@@ -126,7 +126,7 @@ def test_text_features_are_clip_s_of_the_prompts(folder: Path) -> None:
     tiny_checkpoints.clip(folder / "clip")
     config = TextConfig("clip")
     features = encode_classes(config, ("road", "truck_bus", "sky"), folder)
-    assert features.shape == (3, text_width(config, folder))
+    assert features.shape == (3, complete_text(config, folder).width)
     torch.testing.assert_close(features.norm(dim=-1), torch.ones(3))
     from transformers import AutoTokenizer, CLIPModel
 
