@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import InitVar, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import InitVar, asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +151,7 @@ class ModelConfig:
 
     def save(self, path: Path) -> None:
         """Write the YAML file that `load` reads; sections that are as by default are left out."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
         asides = (None, EncoderConfig(), PixelDecoderConfig())
-        kept = {k: asdict(v) if is_dataclass(v) else v for k, v in values.items() if v not in asides}
+        kept = {k: v for k, v in asdict(self).items() if getattr(self, k) not in asides}
         lists = json.loads(json.dumps(kept))  # instead of tuples, which YAML knows not
         path.write_text(yaml.safe_dump(lists, sort_keys=False), encoding="utf-8")

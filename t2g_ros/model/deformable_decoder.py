@@ -75,7 +75,7 @@ class DeformablePixelDecoder(nn.Module):
             Mask features (B, d, H/4, W/4) and the pyramid, stride -> (B, d, H/stride, W/stride), 4 included.
         """
         maps = [self.project[str(s)](stages[s], s, size) for s in self.strides]
-        sizes: Sizes = [(m.shape[-2], m.shape[-1]) for m in maps]
+        sizes: Sizes = [(size[0] // s, size[1] // s) for s in self.strides]
         tokens = torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)
         sines = [sine_positions(h, w, tokens.shape[-1]).to(tokens) for h, w in sizes]
         positions = torch.cat([sine + level for sine, level in zip(sines, self.level, strict=True)])

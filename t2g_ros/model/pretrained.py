@@ -40,5 +40,5 @@ def load_pretrained(network: Time2General, base: Path) -> None:
     load_encoder(network.encoder, config.encoder, base)
     if network.depth is not None and config.depth is not None:
         load_depth_encoder(network.depth, config.depth, base)
-    if config.text is not None and config.text.pretrained:
+    if network.text is not None and config.text is not None and config.text.pretrained:
         network.text.features.copy_(encode_classes(config.text, space(config.labels).names, base))

@@ -117,7 +117,8 @@ def from_mapping(kind: type[Section], values: Any, origin: str) -> Section:
     if unknown:
         raise ModelError(f"{origin}: unknown key(s) {unknown}; known keys are {known}")
     hints = get_type_hints(kind)
-    return kind(**{key: _checked(hints[key], value, origin, key) for key, value in values.items()}, origin=origin)
+    checked = {key: _checked(hints[key], value, origin, key) for key, value in values.items()}
+    return kind(**checked, **{"origin": origin})
 
 
 def _checked(hint: Any, value: Any, origin: str, key: str) -> Any:

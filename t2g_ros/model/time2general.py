@@ -45,6 +45,7 @@ class Time2General(nn.Module):
         width = config.width
         self.encoder = build_encoder(config.encoder)
         self.depth = None if config.depth is None else build_depth_encoder(config.depth, config.encoder)
+        self.text: TextStep | None = None
         if config.stability_queries:
             self._build_stability_queries()
         else:
@@ -82,11 +83,10 @@ class Time2General(nn.Module):
         plain = isinstance(encoder, ViTEncoder)
         width = next(iter(encoder.layers.values())) if plain else config.width
         self.queries = StabilityQueries(config.queries, width, config.query_rank, len(encoder.layers))
-        self.text = None if config.text is None else TextStep(self.classes, config.text.width, width)
+        if config.text is not None:
+            self.text = TextStep(self.classes, config.text.width, width)
         self.modulation: nn.Module = (
-            TokenModulation(width, depth=self.depth is not None)
-            if plain
-            else StageModulations(encoder.layers, width)
+            TokenModulation(width, depth=self.depth is not None) if plain else StageModulations(encoder.layers, width)
         )
         self.query_in: nn.Module = nn.Linear(width, config.width) if plain else nn.Identity()
         self.query_out = nn.Linear(3 * config.width, config.width)
@@ -102,7 +102,9 @@ class Time2General(nn.Module):
             stages, queries = self._encode_with_queries(image)
         else:
             stages, queries = self.encoder(image), None
-        mask_features, pyramid = self.pixel_decoder(stages, (image.shape[-2], image.shape[-1]))
+        # Plain numbers, which a traced graph holds as such: engines compute otherwise with sizes that are results.
+        size = int(image.shape[-2]), int(image.shape[-1])
+        mask_features, pyramid = self.pixel_decoder(stages, size)
         # Channels last from here on: the pixel memory reads and writes it that way without a copy of the map.
         features["mask_features"] = mask_features.permute(0, 2, 3, 1)
         features["keys"], features["values"] = self._memory_tokens(pyramid)
@@ -148,7 +150,7 @@ class Time2General(nn.Module):
         )
 
     def _mask_tokens(self, mask_features: Tensor, pyramid: dict[int, Tensor]) -> Tensor:
-        """Mask features at the memory's tokens, (B, N, d): what Mask2Former does with masks, which are linear in them."""
+        """Mask features at the memory's tokens, (B, N, d), resized as Mask2Former resizes masks, linear in them."""
         sizes = [pyramid[stride].shape[-2:] for stride in self.config.memory_strides]
         maps = [F.interpolate(mask_features, size=s, mode="bilinear", align_corners=False) for s in sizes]
         return torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)

@@ -105,7 +105,7 @@ def test_imagenet_weights_that_are_missing_or_do_not_fit_are_named(reference: Mo
 def test_the_pixel_decoder_keeps_every_level_s_size() -> None:
     channels = {4: 5, 8: 6, 16: 7, 32: 8, 64: 9}
     decoder = PixelDecoder(channels, width=16).eval()
-    features, pyramid = decoder({s: torch.randn(1, c, 128 // s, 192 // s) for s, c in channels.items()})
+    features, pyramid = decoder({s: torch.randn(1, c, 128 // s, 192 // s) for s, c in channels.items()}, (128, 192))
     assert features.shape == (1, 16, 32, 48)
     assert {s: level.shape for s, level in pyramid.items()} == {s: (1, 16, 128 // s, 192 // s) for s in channels}
 
@@ -114,7 +114,7 @@ def test_coarse_levels_reach_the_mask_features() -> None:
     channels = {4: 5, 8: 6, 16: 7, 32: 8, 64: 9}
     decoder = PixelDecoder(channels, width=16).eval()
     stages = {s: torch.randn(1, c, 128 // s, 192 // s) for s, c in channels.items()}
-    before, _ = decoder(stages)
+    before, _ = decoder(stages, (128, 192))
     stages[64] = stages[64] + 5.0
-    after, _ = decoder(stages)
+    after, _ = decoder(stages, (128, 192))
     assert not torch.allclose(before, after)

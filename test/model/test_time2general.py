@@ -15,9 +15,9 @@ TIMES_S = torch.tensor([[0.0, 0.1, 0.25, 0.3, 0.4]])
 T = TIMES_S.shape[1]
 
 
-@pytest.fixture(scope="module")
-def network(random_model: Path) -> Time2General:
-    return load_model(random_model)
+@pytest.fixture(scope="module", params=["random_model", "large_model"])
+def network(request: pytest.FixtureRequest) -> Time2General:
+    return load_model(request.getfixturevalue(request.param))
 
 
 @pytest.fixture(scope="module")

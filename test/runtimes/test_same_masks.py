@@ -35,10 +35,10 @@ def drive(request: pytest.FixtureRequest) -> list[Frame]:
     return [Frame(rgb, round(i / rate_hz * NS_PER_S)) for i, rgb in enumerate(read)]
 
 
-@pytest.fixture(scope="module", params=["random", "shipped"])
-def model(request: pytest.FixtureRequest, random_model: Path) -> Path:
-    if request.param == "random":
-        return random_model
+@pytest.fixture(scope="module", params=["random_model", "large_model", "shipped"])
+def model(request: pytest.FixtureRequest) -> Path:
+    if request.param != "shipped":
+        return request.getfixturevalue(request.param)
     if not SHIPPED.is_file():
         pytest.skip(f"no model at {SHIPPED}")
     return SHIPPED
