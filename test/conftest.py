@@ -53,7 +53,8 @@ def large_config(checkpoints: Path) -> ModelConfig:
         "encoder": {"kind": "dinov2", "pretrained": "dinov2", "frozen": True, "taps": [1, 2, 3, 4]},
         "depth": {"pretrained": "depth"},
         "text": {"pretrained": "clip"},
-        "pixel_decoder": {"kind": "deformable", "layers": 2, "heads": 4, "points": 2},
+        "pixel_decoder": {"kind": "deformable", "layers": 1, "heads": 4, "points": 2},
+        "pixel_memory": False,
         "assignment": "hungarian",
         "masked_attention": True,
     }
@@ -86,8 +87,8 @@ def _save_random(config: ModelConfig, folder: Path, checkpoints: Path | None = N
         elif parameter.dim() == 1:
             nn.init.normal_(parameter, std=0.1)
     nn.init.normal_(network.queries.shared)
-    assert network.pixel_memory is not None
-    nn.init.normal_(network.pixel_memory.write.weight, std=0.1)
+    if network.pixel_memory is not None:
+        nn.init.normal_(network.pixel_memory.write.weight, std=0.1)
     for module in network.modules():
         if isinstance(module, (nn.LayerNorm, nn.BatchNorm2d, nn.GroupNorm)):
             nn.init.ones_(module.weight)

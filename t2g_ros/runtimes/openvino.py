@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -173,7 +174,9 @@ def _convert(weights: Path, config: ModelConfig, names: Sequence[str]) -> list[o
     network = load_model(weights)
     network.config = config
     graphs = []
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # That sizes become constants is what is wanted: a graph is of one size.
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)
         for name in names:
             example = example_inputs(network, name)
             shapes = [tuple(tensor.shape) for tensor in example]

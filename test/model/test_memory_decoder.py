@@ -2,7 +2,7 @@
 
 import torch
 
-from t2g_ros.model.memory_decoder import MemoryAttention
+from t2g_ros.model.memory_decoder import MemoryAttention, MemoryDecoder, _outside
 from t2g_ros.model.time_embedding import TimeEmbedding
 
 WIDTH, HEADS, QUERIES, FRAMES, TOKENS = 16, 2, 5, 3, 7
@@ -32,3 +32,61 @@ def test_the_time_embedding_tells_33_ms_from_a_second() -> None:
         embedded = embed(offsets_s)
     assert embedded.shape == (1, 6, WIDTH)
     assert torch.cdist(embedded, embedded)[0].fill_diagonal_(1).min() > 0.05
+
+
+def test_a_query_does_not_look_at_what_is_hidden_from_it() -> None:
+    torch.manual_seed(0)
+    attention = MemoryAttention(WIDTH, HEADS, timed=False)
+    queries = torch.randn(1, QUERIES, WIDTH)
+    keys, values = torch.randn(2, 1, FRAMES, HEADS, TOKENS, WIDTH // HEADS)
+    hidden = torch.zeros(1, FRAMES, QUERIES, TOKENS)
+    hidden[0, :, 0] = 1
+    hidden[0, 1, 0, 2] = 0  # query 0 sees one token of one frame
+    with torch.no_grad():
+        found = attention(queries, keys, values, None, torch.ones(1, FRAMES), hidden)
+        free = attention(queries, keys, values, None, torch.ones(1, FRAMES))
+        torch.testing.assert_close(found[0, 0], attention.out(values[0, 1, :, 2].flatten()), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(found[0, 1:], free[0, 1:])
+
+
+def test_masked_attention_follows_the_masks_of_the_layer_before() -> None:
+    torch.manual_seed(0)
+    decoder = MemoryDecoder(4, WIDTH, HEADS, layers=2, hungarian=True).eval()
+    queries, valid = torch.randn(1, QUERIES, WIDTH), torch.ones(1, FRAMES)
+    keys, values = torch.randn(2, 1, FRAMES, HEADS, TOKENS, WIDTH // HEADS)
+    tokens, offsets_s = torch.randn(1, FRAMES, TOKENS, WIDTH), torch.zeros(1, FRAMES)
+    with torch.no_grad():
+        outputs = decoder(queries, keys, values, offsets_s, valid, tokens)
+        time, expected = decoder.time(offsets_s), queries
+        for layer, (masks, _) in zip(decoder.layers, outputs, strict=False):
+            hidden = _outside(masks, tokens, valid)
+            assert 0.1 < hidden.mean() < 0.9
+            expected = layer(expected, keys, values, time, valid, hidden)
+        torch.testing.assert_close(outputs[-1][0], decoder.mask_head(decoder.norm(expected)))
+    assert [classes.shape for _, classes in outputs] == [(1, QUERIES, 4 + 1)] * 3
+
+
+def test_a_query_that_sees_itself_nowhere_looks_everywhere() -> None:
+    torch.manual_seed(0)
+    masks, tokens = torch.randn(1, QUERIES, WIDTH), torch.randn(1, FRAMES, TOKENS, WIDTH)
+    valid = torch.tensor([[1.0, 0.0, 1.0]])
+    tokens[0, [0, 2]] = -masks[0, 0]
+    tokens[0, 1] = masks[0, 0]  # but in a slot that holds nothing
+    hidden = _outside(masks, tokens, valid)
+    assert hidden.shape == (1, FRAMES, QUERIES, TOKENS)
+    assert (hidden[0, :, 0] == 0).all()
+    for query in range(1, QUERIES):
+        inside = tokens[0, 0, 0] @ masks[0, query] >= 0
+        assert (hidden[0, 0, query] == (0 if inside else hidden[0, 2, query].max())).all()
+
+
+def test_without_a_time_embedding_the_age_of_a_frame_does_not_matter() -> None:
+    torch.manual_seed(0)
+    decoder = MemoryDecoder(4, WIDTH, HEADS, layers=1, timed=False).eval()
+    queries = torch.randn(1, QUERIES, WIDTH)
+    keys, values = torch.randn(2, 1, FRAMES, HEADS, TOKENS, WIDTH // HEADS)
+    valid = torch.ones(1, FRAMES)
+    with torch.no_grad():
+        now = decoder(queries, keys, values, torch.zeros(1, FRAMES), valid)[-1][0]
+        later = decoder(queries, keys, values, torch.full((1, FRAMES), -2.0), valid)[-1][0]
+    assert torch.equal(now, later)

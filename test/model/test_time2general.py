@@ -1,7 +1,5 @@
 """The network as two pure functions: shapes, what the decoder may and may not depend on, and `resolve`."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch

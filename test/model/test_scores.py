@@ -1,0 +1,36 @@
+"""Class scores of queries that claim classes."""
+
+import torch
+
+from t2g_ros.model.scores import class_scores, resolve, semantic_scores
+
+
+def test_semantic_scores_are_mask2former_s() -> None:
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.randn(2, 3, 5, 4, 6, generator=generator)  # (B, T, Q, h, w)
+    classes = torch.randn(2, 5, 7 + 1, generator=generator)  # (B, Q, K + 1)
+    scores = semantic_scores(masks, classes)
+    assert scores.shape == (2, 3, 7, 4, 6)
+    p, m = classes.softmax(-1), masks.sigmoid()
+    expected = sum(p[1, q, 2] * m[1, 0, q, 3, 5] for q in range(5))
+    torch.testing.assert_close(scores[1, 0, 2, 3, 5].exp(), expected)
+
+
+def test_a_query_without_a_class_claims_nothing() -> None:
+    masks = torch.full((1, 2, 1, 1), 9.0)
+    classes = torch.tensor([[[-20.0, -20.0, 20.0], [3.0, 0.0, -20.0]]])
+    scores = semantic_scores(masks, classes)
+    labels, confidence = resolve(scores)
+    assert (labels == 0).all()
+    assert abs(int(confidence) - 255 * torch.tensor([3.0, 0.0]).softmax(0)[0].item()) < 1
+    nothing = semantic_scores(masks, torch.tensor([[[-90.0, -90.0, 90.0]] * 2]))
+    assert nothing.isfinite().all()
+    assert int(resolve(nothing)[1]) == 128  # of two classes neither
+
+
+def test_class_scores_add_the_log_probability_that_the_class_is_there() -> None:
+    generator = torch.Generator().manual_seed(0)
+    masks, logits = torch.randn(2, 3, 4, 2, 2, generator=generator), torch.randn(2, 4, generator=generator)
+    scores = class_scores(masks, logits)
+    torch.testing.assert_close(scores[1, 2, 3], masks[1, 2, 3] + logits[1, 3].sigmoid().log())
+    torch.testing.assert_close(class_scores(masks[:, 0], logits), scores[:, 0])
