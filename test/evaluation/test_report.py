@@ -23,7 +23,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from t2g_ros.evaluation.replay.conditions import Condition
 from t2g_ros.evaluation.replay.counts import Counts
 from t2g_ros.evaluation.replay.loop import Run
-from t2g_ros.evaluation.report import charts, write_report
+from t2g_ros.evaluation.report import charts, wording, write_report
 from t2g_ros.evaluation.report.results import row as row_of
 from t2g_ros.evaluation.report.schema import SCHEMA, load_schema
 from t2g_ros.evaluation.report.series import series_of
@@ -343,6 +343,40 @@ def test_the_memory_is_compared_with_the_other_modes(browser: webdriver.Chrome, 
         "−1.50 better",
     ]
     assert page.texts("#memory tbody tr:nth-child(2) > *")[3] == "+0.40 worse"
+    assert page.texts("#memory tbody tr:nth-child(4) > *") == [
+        "t2g_tiny against average along flow 0.8",
+        "+0.60 better",
+        "+0.60 better",
+        "+0.20 worse",
+        "+0.90 worse",
+    ]
+    assert page.texts("#memory tbody th") == [
+        f"{model} against {wording.MODES[mode]}"
+        for model in ("t2g_tiny", "t2g_street")
+        for mode in list(made.MODES)[1:]
+    ]
+
+
+def test_what_is_left_under_all_corruptions_together_is_told(
+    browser: webdriver.Chrome, pages: Path, results: dict[str, dict[str, Any]]
+) -> None:
+    rows = results["full"]["rows"]
+    own = [row for row in rows if (row["model"], row["mode"]) == ("t2g_tiny", "memory")]
+    mean = np.mean([row["miou"] for row in own if row["corruption"]])
+    found = results["full"]["robustness"]
+    assert [(each["model"], each["mode"]) for each in found] == [
+        (model, mode) for model in ("t2g_tiny", "t2g_street") for mode in ("memory", "single_frame")
+    ]
+    assert found[0]["families"] == list(made.FAMILIES)
+    assert found[0]["severities"] == [1, 2, 3, 4, 5]
+    assert found[0]["miou"] == pytest.approx(mean, abs=1e-3)
+    assert found[0]["share_of_clean"] == pytest.approx(100 * mean / own[0]["miou"], abs=1e-3)
+    page = Page(browser, pages / "full.html", DESK)
+    name, miou, share = page.texts("#corruptions tbody tr:first-child > *")
+    assert name == "t2g_tiny, with memory"
+    assert float(miou) == pytest.approx(mean, abs=0.05)
+    assert float(share.split()[0]) == pytest.approx(100 * mean / own[0]["miou"], abs=0.05)
+    assert results["unlabelled"]["robustness"] == results["one_row"]["robustness"] == []
 
 
 def test_pictures_are_decoded_and_described(browser: webdriver.Chrome, pages: Path) -> None:
@@ -517,7 +551,7 @@ def test_no_two_of_many_series_look_alike(browser: webdriver.Chrome, pages: Path
     assert len(set(bars)) == len(bars) == 12
     rows = [made.row(f"model{n}", mode, "stride 1", 1, False, 0.0) for n in range(25) for mode in made.MODES]
     looks = [(s.color, s.dash, s.symbol) for s in series_of({"rows": rows})]
-    assert len(set(looks)) == len(looks) == 75
+    assert len(set(looks)) == len(looks) == 25 * len(made.MODES)
 
 
 def test_a_click_enlarges_a_picture(browser: webdriver.Chrome, pages: Path) -> None:

@@ -162,6 +162,12 @@ def page_contents(results: dict[str, Any], moments: Sequence[Moment]) -> dict[st
             "drop": any(r["drop"] for r in results["rows"]),
         },
         "corruption_charts": charts.corruptions(series),
+        "robustness": [
+            (s.name, each)
+            for s in series
+            for each in results["robustness"]
+            if (each["model"], each["mode"]) == (s.model, s.mode)
+        ],
         "columns": columns,
         "class_chart": charts.class_bars(series, settings["classes"], settings["colors"]),
         "timelines": timeline_charts,
