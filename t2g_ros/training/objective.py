@@ -3,75 +3,73 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from t2g_ros.labels import group_matrix, space
 from t2g_ros.model.time2general import OUTPUT_STRIDE, DecodedClip, FrameFeatures, Time2General
-from t2g_ros.training.augment import TrainClip
-from t2g_ros.training.batches import to_images
+from t2g_ros.training.batches import Batch
 from t2g_ros.training.config import TrainConfig
-from t2g_ros.training.losses import (
-    coarse_log_probabilities,
-    dice_loss,
-    masked_temporal_consistency,
-    presence_loss,
-    segmentation_loss,
-    symmetric_kl,
-)
+from t2g_ros.training.consistency import DIVERGENCES, masked_temporal_consistency
+from t2g_ros.training.losses import coarse_log_probabilities, dice_loss, presence_loss, segmentation_loss
 
 
-class Objective:
-    """Every frame of a clip is segmented from a memory of the frames before it, as in deployment."""
+class Objective(nn.Module):
+    """The network together with its loss: what is spread over processes, so that each reduces its own clips.
 
-    def __init__(self, network: Time2General, config: TrainConfig, weights: dict[str, Tensor]) -> None:
+    Every frame of a clip is segmented from a memory of the frames before it, as in deployment. Every loss is
+    normalised within its clip and the clips are averaged: with as many clips in every process, the mean over
+    processes is the loss of the whole batch.
+
+    Args:
+        network: the network that is trained.
+        config: weights and forms of the losses.
+        class_weights: per label space, (C,).
+    """
+
+    def __init__(self, network: Time2General, config: TrainConfig, class_weights: dict[str, Tensor]) -> None:
+        super().__init__()
         self.network = network
         self.config = config
-        self.weights = weights
         fine = space(config.model.labels)
-        self.groups = {name: torch.from_numpy(group_matrix(fine, space(name))) for name in weights}
+        for name, weights in class_weights.items():
+            self.register_buffer(f"weights_{name}", weights, persistent=False)
+            self.register_buffer(f"groups_{name}", torch.from_numpy(group_matrix(fine, space(name))), persistent=False)
 
-    def __call__(self, clips: list[TrainClip], generator: torch.Generator) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss and its parts by name.
-
-        Args:
-            clips: clips of equal length and size.
-            generator: draws which past frames the memories leave out.
-        """
-        times = torch.stack([torch.from_numpy(c.times_s) for c in clips]).float()  # (B, T)
-        images = to_images(clips).contiguous(memory_format=torch.channels_last)
-        features = {name: f.unflatten(0, times.shape) for name, f in self.network.encode(images).items()}
+    def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and, detached, its parts by name, each before its weight."""
+        images = batch.images.flatten(0, 1).float()
+        images = images.contiguous(memory_format=torch.channels_last)
+        shape = batch.times_s.shape  # (B, T)
+        features = {name: f.unflatten(0, shape) for name, f in self.network.encode(images).items()}
+        draws = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
         # The first frame has no past to read; frames whose past is left out by chance stand for it.
-        first = min(1, times.shape[1] - 1)
-        layers = self._decode(features, times, generator, references=slice(first, None))
+        first = min(1, shape[1] - 1)
+        layers = self._decode(features, batch.times_s, draws, references=slice(first, None))
         parts: dict[str, list[Tensor]] = {}
-        for index, clip in enumerate(clips):
-            labels = torch.from_numpy(clip.labels[first:]).long()
-            scores = [layer.scores[index] for layer in layers]
-            self._supervise(labels, clip.space.name, scores, layers[-1].class_logits[index], parts)
         # The newest frame once more, from a memory of other strides.
-        again = self._decode(features, times, generator, references=slice(-1, None))[-1].scores[:, 0]
-        parts["stride_consistency"] = [
-            symmetric_kl(layers[-1].scores[:, -1].log_softmax(1), again.log_softmax(1)).mean()
-        ]
-        means = {name: torch.stack(values).mean() for name, values in parts.items()}
-        c = self.config
-        weights = {
-            "segmentation": 1.0,
-            "dice": c.dice_weight,
-            "auxiliary": c.auxiliary_weight,
-            "presence": c.presence_weight,
-            "consistency": c.consistency_weight,
-            "stride_consistency": c.stride_consistency_weight,
-        }
-        total = torch.stack([weights[name] * value for name, value in means.items()]).sum()
-        return total, {name: value.item() for name, value in means.items()}
+        again: list[DecodedClip] = []
+        if self.config.stride_consistency_weight:
+            again = self._decode(features, batch.times_s, draws, references=slice(-1, None))
+        with torch.autocast(images.device.type, enabled=False):
+            for i, name in enumerate(batch.spaces):
+                decoded = [DecodedClip(*(field[i] for field in layer)) for layer in layers]
+                self._supervise(batch.labels[i, first:].long(), name, decoded, parts)
+                if again:
+                    self._agree(layers[-1].scores[i, -1:], again[-1].scores[i], parts)
+            means = {name: torch.stack(values).mean() for name, values in parts.items()}
+            total = torch.stack([self._weight(name) * value for name, value in means.items()]).sum()
+        return total, {name: value.detach() for name, value in means.items()}
+
+    def _weight(self, part: str) -> float:
+        """Weight of a part: its own key of the config."""
+        return 1.0 if part == "segmentation" else getattr(self.config, f"{part}_weight")
 
     def _decode(
         self,
         features: FrameFeatures,
         times: Tensor,
-        generator: torch.Generator,
+        draws: list[torch.Generator],
         references: slice,
     ) -> list[DecodedClip]:
         """Segment frames of each clip causally, with a random part of their past.
@@ -79,15 +77,17 @@ class Objective:
         Args:
             features: (B, T, ...) of all frames.
             times: (B, T) seconds.
-            generator: draws which past frames are left out.
+            draws: per clip, draws which past frames are left out.
             references: which of the T frames to segment.
 
         Returns:
             Per decoder layer, scores (B, R, K, h, w) and class logits (B, R, K) of the R references.
         """
         b, t = times.shape
-        kept = torch.rand(b, t, t, generator=generator) >= self.config.memory_drop
-        valid = (torch.ones(t, t).tril(-1) * kept + torch.eye(t))[:, references]  # (B, R, T)
+        random = torch.stack([torch.rand(t, t, generator=draw) for draw in draws])
+        kept = (random >= self.config.memory_drop).to(times)
+        past = torch.ones_like(kept).tril(-1)
+        valid = (past * kept + torch.eye(t).to(times))[:, references]  # (B, R, T)
         offsets = (times[:, None, :] - times[:, :, None])[:, references]  # row r: every frame relative to r
         count = valid.shape[1]
         memory = {
@@ -100,22 +100,42 @@ class Objective:
         return [DecodedClip(*(x.float().unflatten(0, (b, count)) for x in layer)) for layer in layers]
 
     def _supervise(
-        self,
-        labels: Tensor,
-        label_space: str,
-        layers: list[Tensor],
-        class_logits: Tensor,
-        parts: dict[str, list[Tensor]],
+        self, labels: Tensor, label_space: str, layers: list[DecodedClip], parts: dict[str, list[Tensor]]
     ) -> None:
-        """Add one clip's losses: labels (R, 2 h, 2 w), per layer scores (R, K, h, w), class logits (R, K)."""
-        groups, weights = self.groups[label_space], self.weights[label_space]
-        for scores in layers[:-1]:
-            log_p = coarse_log_probabilities(scores, groups)
+        """Add one clip's losses.
+
+        Args:
+            labels: (R, 2h, 2w) int64.
+            label_space: name of the labels' space.
+            layers: per decoder layer, scores (R, K, h, w) and class logits (R, K).
+            parts: lists to append to.
+        """
+        c = self.config
+        groups, weights = self.get_buffer(f"groups_{label_space}"), self.get_buffer(f"weights_{label_space}")
+        for layer in layers[:-1] if c.auxiliary_weight else ():
+            log_p = coarse_log_probabilities(layer.scores, groups)
             step = OUTPUT_STRIDE  # the auxiliary losses stay on the scores' own, twice as coarse grid
             parts.setdefault("auxiliary", []).append(segmentation_loss(log_p, labels[:, ::step, ::step], weights))
-        raised = F.interpolate(layers[-1], scale_factor=4 / OUTPUT_STRIDE, mode="bilinear", align_corners=False)
+        raised = F.interpolate(layers[-1].scores, scale_factor=4 / OUTPUT_STRIDE, mode="bilinear", align_corners=False)
         log_p = coarse_log_probabilities(raised, groups)
         parts.setdefault("segmentation", []).append(segmentation_loss(log_p, labels, weights))
-        parts.setdefault("dice", []).append(dice_loss(log_p, labels))
-        parts.setdefault("consistency", []).append(masked_temporal_consistency(log_p[None], labels[None]))
-        parts.setdefault("presence", []).append(presence_loss(class_logits[-1:], labels[None], groups))
+        if c.dice_weight:
+            parts.setdefault("dice", []).append(dice_loss(log_p, labels))
+        if c.consistency_weight:
+            consistency = masked_temporal_consistency(
+                log_p[None],
+                labels[None],
+                DIVERGENCES[c.consistency_divergence],
+                c.consistency_pairs,
+                c.consistency_mask,
+            )
+            parts.setdefault("consistency", []).append(consistency)
+        if c.presence_weight:
+            presence = presence_loss(layers[-1].class_logits[-1:], labels[None], groups)
+            parts.setdefault("presence", []).append(presence)
+
+    def _agree(self, scores: Tensor, again: Tensor, parts: dict[str, list[Tensor]]) -> None:
+        """Add the divergence of two predictions of one frame, each (1, K, h, w) scores."""
+        divergence = DIVERGENCES[self.config.consistency_divergence]
+        change = divergence(scores.log_softmax(dim=1), again.log_softmax(dim=1))
+        parts.setdefault("stride_consistency", []).append(change.mean())
