@@ -72,9 +72,10 @@ setup(
         ],
         "openvino": ["openvino"],
         "onnx": ["onnx", "onnxruntime"],
-        # The encoder of the model that ships needs transformers already; these name the uses that will need more.
+        # The encoder of the model that ships needs transformers already; this names the use that will need more.
         "vfm": ["transformers"],
-        "train": ["transformers"],
+        # Devices and processes, Hungarian matching, TensorBoard's files (without TensorBoard itself).
+        "train": ["lightning-fabric", "scipy", "tensorboardX"],
         "dev": [
             "pytest",
             "pytest-timeout",

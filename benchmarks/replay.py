@@ -15,26 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from real_drives import CAMVID, DATA, HIGHWAY, evaluate
 
-from t2g_ros.cli import main as t2g
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.runtimes import Runtime, load_runtime
 from t2g_ros.sources import open_source
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-CAMVID = ["--frames", str(DATA / "camvid" / "val"), "--fps", "15", "--label-space", "camvid11"]
-HIGHWAY = ["--video", str(DATA / "video" / "solidWhiteRight.mp4")]
 STRIDES = ["--strides", "1,2,3,5,10", "--jitter", "3", "--drop", "0.3", "--baselines"]
 WEATHER = ["--corruptions", "all", "--severities", "1-5", "--no-overlay"]
 ROUNDS = 5
-
-
-def evaluate(out: Path, *arguments: str) -> dict[str, Any]:
-    """Run the command and return metrics.json."""
-    if t2g(["evaluate", *arguments, "--out", str(out)]):
-        raise SystemExit(f"t2g evaluate {' '.join(arguments)} failed")
-    metrics: dict[str, Any] = json.loads((out / "metrics.json").read_text())
-    return metrics
+MODES = "memory", "single_frame", "ema_0.5"
+"""Of those that run, what a cell of the README has room for."""
 
 
 def bare_fps(runtime: Runtime) -> float:
@@ -54,10 +45,10 @@ def speeds(runtime: Runtime, out: Path) -> tuple[float, float, float]:
 
 
 def as_readme(rows: list[dict[str, Any]], columns: dict[str, str]) -> str:
-    """The README's table: one line per condition, in every cell the three modes."""
+    """The README's table: one line per condition, in every cell the `MODES`."""
     lines = [f"| {' | '.join(['', *columns.values()])} |", "|---" * (len(columns) + 1) + "|"]
     for condition in dict.fromkeys(row["condition"] for row in rows):
-        modes = [row for row in rows if row["condition"] == condition]
+        modes = [row for mode in MODES for row in rows if (row["condition"], row["mode"]) == (condition, mode)]
         cells = [" / ".join("-" if row[key] is None else f"{row[key]:.1f}" for row in modes) for key in columns]
         lines.append(f"| {' | '.join([condition, *cells])} |")
     return "\n".join(lines)

@@ -85,7 +85,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         "--corruptions", type=family_list, default=[], metavar="C,..", help="of fog,frost,snow,spatter, or all"
     )
     parser.add_argument("--severities", type=severity_list, default=[3], metavar="S,..", help="1-5 (default: 3)")
-    parser.add_argument("--baselines", action="store_true", help="also without memory, alone and with an EMA")
+    parser.add_argument("--baselines", action="store_true", help="also without memory, alone and averaged over time")
     parser.add_argument("--classes", metavar="NAME", help="label space to judge in, such as dgvss15")
     parser.add_argument("--flow", default="dis", choices=("dis", "farneback"), help="optical flow (default: dis)")
     parser.add_argument("--clip-span-s", type=positive_float, default=1.0, metavar="S", help="as the node's parameter")
@@ -129,6 +129,8 @@ def run(args: argparse.Namespace) -> int:
     if results is None:
         return 0
     print(as_table(results["rows"]))
+    for line in robustness_lines(results["robustness"]):
+        print(line)
     for recording in results["inputs"]:
         for loss in recording["lost"]:
             print(f"t2g: {recording['name']}: {loss}", file=sys.stderr)
@@ -162,3 +164,12 @@ def as_table(rows: list[dict[str, Any]]) -> str:
         named = [row["model"], row["mode"], row["condition"], str(row["masks"])]
         lines.append(f"| {' | '.join([*named, *figures])} |")
     return "\n".join(lines)
+
+
+def robustness_lines(robustness: list[dict[str, Any]]) -> list[str]:
+    """Sentences on what is left of the mIoU under all corruptions together."""
+    return [
+        f"{each['model']}, {each['mode']}: mIoU {each['miou']:.2f} in the mean over {', '.join(each['families'])} of "
+        f"severity {', '.join(map(str, each['severities']))}, {each['share_of_clean']:.1f} % of the clean one"
+        for each in robustness
+    ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from t2g_ros.errors import InstallationError
+
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
     """Register the subcommand."""
@@ -22,9 +24,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 def run(args: argparse.Namespace) -> int:
     """Train and print where the weights are."""
     import logging
+    import os
 
-    from t2g_ros.training.trainer import main
+    try:
+        from t2g_ros.training.trainer import main
+    except ModuleNotFoundError as error:
+        raise InstallationError(
+            f"training needs {error.name}, which is not installed; run: pip install lightning-fabric scipy tensorboardX"
+        ) from error
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    print(main(args.config, args.overrides, args.out or Path("runs") / args.config.stem))
+    weights = main(args.config, args.overrides, args.out or Path("runs") / args.config.stem)
+    if os.environ.get("RANK", "0") == "0":  # under torchrun one process speaks
+        print(weights)
     return 0

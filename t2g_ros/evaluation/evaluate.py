@@ -13,17 +13,17 @@ from tqdm import tqdm
 
 from t2g_ros.errors import InputError
 from t2g_ros.evaluation.merge import Merged, merge
-from t2g_ros.evaluation.metrics.flow import METHODS
-from t2g_ros.evaluation.models import EMA_WEIGHT, Load, open_models, unique
+from t2g_ros.evaluation.models import Load, open_models, unique
 from t2g_ros.evaluation.outputs.folder import OutputFolder
 from t2g_ros.evaluation.outputs.moments import WorstMoments, moment_to_json
 from t2g_ros.evaluation.outputs.timeline import Timeline
 from t2g_ros.evaluation.replay.conditions import Condition
 from t2g_ros.evaluation.replay.counts import Counts
 from t2g_ros.evaluation.replay.loop import Observer, Replay
-from t2g_ros.evaluation.report.results import machine, versions
+from t2g_ros.evaluation.report.results import machine, robustness, versions
 from t2g_ros.evaluation.report.schema import SCHEMA
 from t2g_ros.evaluation.shards import Shards
+from t2g_ros.flow import METHODS
 from t2g_ros.labels import LabelSpace, common_space
 from t2g_ros.sources import Source
 
@@ -37,7 +37,7 @@ class Options:
     out: Path
     """Folder for metrics.json, report.html and overlay.mp4."""
     baselines: bool = False
-    """Also run the network without its memory, alone and with an exponential moving average."""
+    """Also run the network without its memory, alone and with exponential moving averages; see `open_models`."""
     classes: str | None = None
     """Label space to judge in; None takes the finest that model and ground truth map to."""
     flow: str = "dis"
@@ -86,6 +86,7 @@ class Evaluation:
             models,
             load,
             baselines=options.baselines,
+            flow=METHODS[options.flow],
             clip_span_s=options.clip_span_s,
             max_gap_s=options.max_gap_s,
             lag=options.lag_frames,
@@ -201,6 +202,7 @@ class Evaluation:
             "models": self._models,
             "settings": self._settings(self._space),
             "rows": merged.rows,
+            "robustness": robustness(merged.rows),
             "timelines": merged.timelines,
             "throughput": {"frames_per_s": round(masks / wall_s, 3), "wall_s": round(wall_s, 3)},
         }
@@ -214,7 +216,6 @@ class Evaluation:
             "clip_span_s": self._options.clip_span_s,
             "max_gap_s": self._options.max_gap_s,
             "lag_frames": self._options.lag_frames,
-            "ema_weight": EMA_WEIGHT if self._options.baselines else None,
         }
 
 

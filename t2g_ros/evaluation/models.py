@@ -9,24 +9,28 @@ from typing import Any
 
 from t2g_ros.errors import InputError
 from t2g_ros.evaluation.replay.loop import Run
-from t2g_ros.inference.baselines import EmaSegmenter, SingleFrameSegmenter
+from t2g_ros.flow import Method
+from t2g_ros.inference.baselines import EmaSegmenter, FlowEmaSegmenter, SingleFrameSegmenter
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.runtimes import Runtime
 
 EMA_WEIGHT = 0.5
+FLOW_EMA_WEIGHTS = 0.5, 0.8
+"""Of the past, in averages of class probabilities; the one along flow bears more, since it does not smear."""
 Load = Callable[[str], Runtime]
 
 
 def open_models(
-    models: Sequence[str], load: Load, *, baselines: bool, **stream: Any
+    models: Sequence[str], load: Load, *, baselines: bool, flow: Method, **stream: Any
 ) -> tuple[list[Run], list[dict[str, Any]]]:
     """Open every model in every mode, each mode in an engine of its own, since it has the clip buffers.
 
     Args:
         models: shipped names or weights files.
         load: opens a model in an engine.
-        baselines: also without memory, alone and with an exponential moving average.
+        baselines: also without memory: alone, and with exponential moving averages in place and along the flow.
+        flow: how these follow pixels.
         stream: arguments of `StreamSegmenter`.
 
     Returns:
@@ -42,7 +46,9 @@ def open_models(
         modes: dict[str, Callable[[], StreamSegmenter]] = {"memory": partial(StreamSegmenter, runtime, **stream)}
         if baselines:
             modes["single_frame"] = partial(SingleFrameSegmenter, load(model), **stream)
-            modes["ema"] = partial(EmaSegmenter, load(model), EMA_WEIGHT, **stream)
+            modes[f"ema_{EMA_WEIGHT}"] = partial(EmaSegmenter, load(model), EMA_WEIGHT, **stream)
+            for weight in FLOW_EMA_WEIGHTS:
+                modes[f"flow_ema_{weight}"] = partial(FlowEmaSegmenter, load(model), weight, flow, **stream)
         try:
             modes["memory"]()
         except ValueError as error:

@@ -1,4 +1,4 @@
-"""What the clip memory has to beat: the same network frame by frame, and its probabilities averaged over time."""
+"""What the clip memory has to beat: the same network frame by frame, and averages of its probabilities over time."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from t2g_ros.flow import METHODS, Flow, Method
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.runtimes.base import Runtime
 
@@ -59,11 +60,60 @@ class EmaSegmenter(SingleFrameSegmenter):
 
     def _decode(self, reference: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         now = softmax(self.runtime.decode_scores(reference, offsets_s, valid))
-        if self._average is None:
-            self._average = now
-        else:
-            cv2.addWeighted(self._average, self.weight, now, 1 - self.weight, 0, dst=self._average)
+        self._average = now if self._average is None else self._blend(self._average, now)
         return resolve(self._average)
+
+    def _blend(self, before: NDArray[np.float32], now: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The average of both, (K, h, w); either may be written over."""
+        return np.asarray(cv2.addWeighted(before, self.weight, now, 1 - self.weight, 0, dst=before), np.float32)
+
+
+class FlowEmaSegmenter(EmaSegmenter):
+    """Averages the class probabilities over time as `EmaSegmenter`, but along dense optical flow.
+
+    What was averaged before is brought to the places of the new frame first. A pixel on which forward and backward flow
+    disagree, because it was hidden or outside before, starts afresh with the new frame's probabilities.
+
+    Args:
+        runtime: as `EmaSegmenter`.
+        weight: likewise.
+        flow: how pixels are followed; its time is part of the frame's.
+        options: those of `StreamSegmenter`.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    def __init__(self, runtime: Runtime, weight: float = 0.5, flow: Method = METHODS["dis"], **options: Any) -> None:
+        super().__init__(runtime, weight, **options)
+        self._flow = flow
+        self._last_rgb: NDArray[np.uint8] | None = None
+
+    def _decode(self, reference: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        decoded = super()._decode(reference, offsets_s, valid)
+        self._last_rgb = self._pending[0].rgb
+        return decoded
+
+    def _blend(self, before: NDArray[np.float32], now: NDArray[np.float32]) -> NDArray[np.float32]:
+        assert self._last_rgb is not None
+        flow, _ = self._flow.both(self._last_rgb, self._pending[0].rgb)
+        return average_along(flow, before, now, self.weight)
+
+
+def average_along(
+    flow: Flow, before: NDArray[np.float32], now: NDArray[np.float32], weight: float
+) -> NDArray[np.float32]:
+    """Average probabilities (K, h, w) with those of the frame before, brought to the new frame's places by the flow.
+
+    weight * p_before + (1 - weight) * p_now where the flow can follow, p_now elsewhere. Places between pixels are
+    interpolated linearly.
+    """
+    where, followed = flow.at((now.shape[1], now.shape[2]))
+    average = now.copy()
+    for past, fresh, out in zip(before, now, average, strict=True):
+        carried = cv2.remap(past, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
+        cv2.copyTo(cv2.addWeighted(carried, weight, fresh, 1 - weight, 0), followed, out)
+    return average
 
 
 def softmax(scores: NDArray[np.float32]) -> NDArray[np.float32]:

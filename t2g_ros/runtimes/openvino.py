@@ -91,7 +91,8 @@ class OpenVINORuntime:
     def encode(self, rgb: np.ndarray, slot: int) -> None:
         """See `Runtime.encode`."""
         request = self._encode
-        request.set_input_tensor(ov.Tensor(np.ascontiguousarray(rgb)[None], shared_memory=True))
+        image = np.ascontiguousarray(rgb)[None]  # held until the end, since a tensor does not hold what it shares
+        request.set_input_tensor(ov.Tensor(image, shared_memory=True))
         for index, tensor in enumerate(self._slots[slot]):
             request.set_output_tensor(index, tensor)
         request.infer()

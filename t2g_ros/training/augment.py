@@ -7,9 +7,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from t2g_ros.labels import IGNORE, LabelSpace
-from t2g_ros.training.clips import RawClip
+from t2g_ros.labels import IGNORE
+from t2g_ros.training.clip import RawClip, TrainClip
 from t2g_ros.training.weather import Weather
+
+CROP_TRIES = 10
+"""Crops that are tried for one that shows what it should (mmsegmentation's and DAFormer's value)."""
+WANTED_SHARE = 0.01
+"""Share of a crop that shows the wanted class well enough (about DAFormer's 3,000 of 512 x 512 pixels)."""
+SHRINK = 1.5
+"""An image shrunk by more than this is averaged down first: sampling it would alias, and aliasing flickers."""
 
 
 @dataclass(frozen=True)
@@ -28,19 +35,8 @@ class AugmentConfig:
     """Probability of haze, falling specks or blotches on the lens."""
     compression: float = 0.0
     """Probability of JPEG artefacts, which flicker as a camera's do."""
-
-
-@dataclass(frozen=True)
-class TrainClip:
-    """One clip as the network takes it."""
-
-    images: np.ndarray
-    """(T, h, w, 3) uint8."""
-    labels: np.ndarray
-    """(T, h / 2, w / 2) uint8, at the stride of the network's output."""
-    times_s: np.ndarray
-    """(T,) seconds, rising, the last frame the newest."""
-    space: LabelSpace
+    max_class_share: float = 1.0
+    """Crops of which one class covers more are drawn again (`cat_max_ratio` of mmsegmentation, 0.75 there)."""
 
 
 def augment_clip(
@@ -51,7 +47,7 @@ def augment_clip(
     `input_size` is the model's (height, width): a scale of 1 shows things as large as in deployment.
     """
     height, width = clip.images[0].shape[:2]
-    base = _base_matrix((height, width), input_size, config, rng)
+    base = _crop_matrix(clip, input_size, config, rng)
     motion = _Motion(rng) if clip.needs_motion else None
     colour = _Colour(rng)
     h, w = config.crop
@@ -65,9 +61,7 @@ def augment_clip(
         matrix = base
         if motion is not None:
             matrix = base @ motion.matrix(float(clip.times_s[index] - clip.times_s[0]), (height, width))
-        image = cv2.warpAffine(
-            clip.images[index], matrix[:2], (w, h), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
-        )
+        image = _warp(clip.images[index], matrix, (w, h))
         warped = cv2.warpAffine(
             clip.labels[index],
             matrix[:2],
@@ -83,7 +77,42 @@ def augment_clip(
         labels.append(warped[::2, ::2])
     times = clip.times_s[list(order)] * order.step
     times = times - times[0]
-    return TrainClip(np.stack(images), np.stack(labels), times, clip.space)
+    return TrainClip(np.stack(images), np.stack(labels), times, clip.space, seed=int(rng.integers(2**62)))
+
+
+def _warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Warp an image into a crop of (width, height); the border is mirrored."""
+    scale = np.sqrt(np.square(matrix[:2, :2]).sum(axis=0).max())  # of the axis that is shrunk less
+    if scale * SHRINK < 1:
+        h, w = image.shape[:2]
+        image = cv2.resize(image, (round(w * scale), round(h * scale)), interpolation=cv2.INTER_AREA)
+        fx, fy = image.shape[1] / w, image.shape[0] / h
+        # From the shrunk image's pixel centres to those of the whole one.
+        matrix = matrix @ np.array([[1 / fx, 0, 0.5 / fx - 0.5], [0, 1 / fy, 0.5 / fy - 0.5], [0, 0, 1]])
+    return cv2.warpAffine(image, matrix[:2], size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def _crop_matrix(
+    clip: RawClip, input_size: tuple[int, int], config: AugmentConfig, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw crops until one shows what it should; after `CROP_TRIES` take the one that comes nearest."""
+    labels, (h, w) = clip.labels[clip.anchor], config.crop
+    best, best_share = np.eye(3), -1.0
+    for _ in range(CROP_TRIES):
+        matrix = _base_matrix((labels.shape[0], labels.shape[1]), input_size, config, rng)
+        if clip.wanted_class is None and config.max_class_share >= 1:
+            return matrix
+        quarter = np.diag([0.25, 0.25, 1.0]) @ matrix
+        seen = cv2.warpAffine(labels, quarter[:2], (w // 4, h // 4), flags=cv2.INTER_NEAREST, borderValue=IGNORE)
+        counts = np.bincount(seen.ravel(), minlength=256)
+        labelled = max(counts[:IGNORE].sum(), 1)
+        share = 1.0 if clip.wanted_class is None else counts[clip.wanted_class] / seen.size
+        varied = counts[:IGNORE].max() <= config.max_class_share * labelled
+        if varied and share >= WANTED_SHARE:
+            return matrix
+        if share * varied > best_share:
+            best, best_share = matrix, share * varied
+    return best
 
 
 def _base_matrix(

@@ -1,81 +1,119 @@
-"""The clips of one training step, a pure function of (seed, step), so that a resumed run repeats nothing."""
+"""The clips of one training step, a pure function of (seed, step, clip), whoever draws them and in whatever order."""
 
 from __future__ import annotations
 
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from t2g_ros.labels import space
-from t2g_ros.training.augment import TrainClip, augment_clip
-from t2g_ros.training.clips import ClipSource, RenderedClips, StillClips, VideoClips
-from t2g_ros.training.config import ConfigError, SourceConfig, TrainConfig
-from t2g_ros.training.datasets import LabelledFolder
-from t2g_ros.training.synthetic import render_clip
+from t2g_ros.training.augment import augment_clip
+from t2g_ros.training.clip import TrainClip
+from t2g_ros.training.clips import ClipSource
+from t2g_ros.training.config import ConfigError, TrainConfig
 
 WEIGHT_CLIPS = 60
 """Clips drawn from each source to measure how common its classes are."""
+STEPS_AHEAD = 2
+"""Steps whose clips are prepared in the background while one is trained on."""
 
 
-def build_source(config: SourceConfig, base: Path) -> ClipSource:
-    """Open one source of clips; relative paths start at `base`.
+class Batch(NamedTuple):
+    """Clips of equal length and size, as tensors."""
 
-    Raises:
-        ConfigError: the kind is unknown.
-        InputError: the folder is not as described.
-    """
-    if config.kind == "rendered":
-        return RenderedClips(render_clip, config.styles, config.seeds)
-    if config.kind not in ("video", "stills"):
-        raise ConfigError(f"source kind '{config.kind}': expected video, stills or rendered")
-    fps = config.video_fps if config.kind == "video" else 0.0
-    folder = LabelledFolder(base / config.path, space(config.labels), keep=config.keep, video_fps=fps)
-    return VideoClips(folder) if config.kind == "video" else StillClips(folder)
+    images: Tensor
+    """(B, T, 3, h, w) uint8, channels last in memory, which CPUs prefer."""
+    labels: Tensor
+    """(B, T, h / 2, w / 2) uint8, each clip in its own label space, 255 = ignored."""
+    times_s: Tensor
+    """(B, T) float32 seconds, rising."""
+    spaces: tuple[str, ...]
+    """Label space of each clip."""
+    seeds: tuple[int, ...]
+    """For what the loss draws at random, per clip."""
+
+
+def to_batch(clips: list[TrainClip]) -> Batch:
+    """Put clips together."""
+    return Batch(
+        images=torch.from_numpy(np.stack([c.images for c in clips])).permute(0, 1, 4, 2, 3),
+        labels=torch.from_numpy(np.stack([c.labels for c in clips])),
+        times_s=torch.from_numpy(np.stack([c.times_s for c in clips])).float(),
+        spaces=tuple(c.space.name for c in clips),
+        seeds=tuple(c.seed for c in clips),
+    )
 
 
 class Batches:
-    """Draws the clips of any step and prepares the next step's in the background."""
+    """Draws the clips of any step and prepares those of the next ones in the background.
 
-    def __init__(self, config: TrainConfig, base: Path) -> None:
+    Args:
+        config: the run.
+        sources: of the config's sources, in their order.
+        rank, processes: this process trains on its even share of every step's clips.
+
+    Raises:
+        ConfigError: the clips of a step cannot be shared evenly.
+    """
+
+    def __init__(self, config: TrainConfig, sources: list[ClipSource], rank: int = 0, processes: int = 1) -> None:
+        if config.clips_per_step % processes:
+            raise ConfigError(
+                f"clips_per_step is {config.clips_per_step}, expected a multiple of the {processes} processes"
+            )
         self.config = config
-        self.sources = [build_source(s, base) for s in config.sources]
+        self.sources = sources
         weights = np.array([s.weight for s in config.sources], dtype=float)
         self.shares = weights / weights.sum()
-        self.weights = self._class_weights()
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix="clips")
-        self._next: tuple[int, Future[list[TrainClip]]] | None = None
+        share = config.clips_per_step // processes
+        self.indices = range(rank * share, (rank + 1) * share)
+        self._pool = ThreadPoolExecutor(config.workers, thread_name_prefix="clips")
+        self._ahead: deque[tuple[int, list[Future[TrainClip]]]] = deque()
 
-    def _draw(self, source: ClipSource, rng: np.random.Generator) -> TrainClip:
-        raw = source.clip(rng, self.config.frames_per_clip)
-        return augment_clip(raw, self.config.model.input_size, self.config.augment, rng)
+    def clip(self, step: int, index: int) -> TrainClip:
+        """Draw one clip of a step.
 
-    def _clips(self, step: int) -> list[TrainClip]:
-        rng = np.random.default_rng((self.config.seed, step))
-        picks = rng.choice(len(self.sources), self.config.clips_per_step, p=self.shares)
-        return [self._draw(self.sources[pick], rng) for pick in picks]
+        Raises:
+            InputError: a file of it cannot be read; the message names it.
+        """
+        rng = np.random.default_rng((self.config.seed, step, index))
+        source = self.sources[rng.choice(len(self.sources), p=self.shares)]
+        return self._draw(source, self.config.frames_per_clip, rng)
 
-    def clips(self, step: int) -> list[TrainClip]:
-        """The clips of `step`; asking in order keeps the worker one step ahead."""
-        ready = self._next is not None and self._next[0] == step
-        clips = self._next[1].result() if self._next is not None and ready else self._clips(step)
-        self._next = (step + 1, self._worker.submit(self._clips, step + 1))
-        return clips
+    def _draw(self, source: ClipSource, frames: int, rng: np.random.Generator) -> TrainClip:
+        return augment_clip(source.clip(rng, frames), self.config.model.input_size, self.config.augment, rng)
 
-    def images(self, step: int) -> Tensor:
-        """All images of a step, (B * T, 3, h, w) float in 0..255."""
-        return to_images(self.clips(step))
+    def batch(self, step: int) -> Batch:
+        """This process's clips of a step; who asks in order waits least."""
+        if not self._ahead or self._ahead[0][0] != step:
+            self._cancel()
+            self._ahead.append((step, self._submit(step)))
+        clips = self._ahead.popleft()[1]
+        for later in range(step + 1 + len(self._ahead), step + 1 + STEPS_AHEAD):
+            self._ahead.append((later, self._submit(later)))
+        return to_batch([clip.result() for clip in clips])
 
-    def _class_weights(self) -> dict[str, Tensor]:
+    def _submit(self, step: int) -> list[Future[TrainClip]]:
+        return [self._pool.submit(self.clip, step, index) for index in self.indices]
+
+    def _cancel(self) -> None:
+        for _, clips in self._ahead:
+            for clip in clips:
+                clip.cancel()
+        self._ahead.clear()
+
+    def class_weights(self) -> dict[str, Tensor]:
         """Per label space: 1 / sqrt(share of pixels), scaled to a pixel mean of 1, at most 8."""
         counts: dict[str, np.ndarray] = {}
         rng = np.random.default_rng((self.config.seed, 2**31))
         for source in self.sources:
             total = counts.setdefault(source.space.name, np.zeros(256))
             for _ in range(WEIGHT_CLIPS):
-                total += np.bincount(self._draw(source, rng).labels[:1].ravel(), minlength=256)
+                total += np.bincount(self._draw(source, 1, rng).labels.ravel(), minlength=256)
         weights = {}
         for name, total in counts.items():
             share = total[: len(space(name))] / max(total[: len(space(name))].sum(), 1)
@@ -85,11 +123,5 @@ class Batches:
         return weights
 
     def close(self) -> None:
-        """Stop the worker."""
-        self._worker.shutdown(cancel_futures=True)
-
-
-def to_images(clips: list[TrainClip]) -> Tensor:
-    """(B * T, 3, h, w) float in 0..255, clip after clip."""
-    stacked = torch.from_numpy(np.concatenate([c.images for c in clips]))
-    return stacked.permute(0, 3, 1, 2).float()  # stays channels-last in memory, which CPUs prefer
+        """Stop the workers."""
+        self._pool.shutdown(cancel_futures=True)

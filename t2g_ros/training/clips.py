@@ -8,33 +8,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import groupby
 from typing import Protocol
 
+import cv2
 import numpy as np
 
 from t2g_ros.labels import CITYSCAPES19, LabelSpace
-from t2g_ros.training.datasets import LabelledFolder
+from t2g_ros.training.clip import RawClip
+from t2g_ros.training.drives import Drive, Footage
+from t2g_ros.training.rare_classes import RareClassSampler
 
+VIDEO_STRIDES = (1, 2, 3, 4, 5)
+"""Frame strides of clips of a video (Time2General)."""
 STRIDES = (1, 2, 3, 5, 10, 15)
 """Frame strides, in units of 1/30 s, of clips whose frame rate is ours to choose."""
 BASE_FPS = 30.0
-
-
-@dataclass(frozen=True)
-class RawClip:
-    """Frames of one drive in order of time, before augmentation."""
-
-    images: list[np.ndarray]
-    """T x (H, W, 3) uint8."""
-    labels: list[np.ndarray]
-    """T x (H, W) uint8."""
-    times_s: np.ndarray
-    """(T,) seconds."""
-    space: LabelSpace
-    needs_motion: bool
-    """True when the T frames are one still, so the augmentation has to move the camera."""
+MAX_GAP_S = 2.5
+"""No clip of a video reaches over a longer pause between two frames."""
 
 
 class ClipSource(Protocol):
@@ -48,47 +38,92 @@ class ClipSource(Protocol):
         """What the clips are cut from, so that a run is never resumed on other data."""
 
 
-class VideoClips:
-    """Clips of a video whose frames are labelled, however sparsely; unlabelled frames are not used."""
+def labelled_frames(drives: list[Drive]) -> list[tuple[Drive, int]]:
+    """Every labelled frame, as (drive, index)."""
+    return [(drive, int(index)) for drive in drives for index in np.flatnonzero(drive.labelled)]
 
-    def __init__(self, folder: LabelledFolder, max_step: int = 2, max_gap_s: float = 2.5) -> None:
-        self.space = folder.space
-        self.fingerprint = folder.sha256
-        self.max_step = max_step
-        self.max_gap_s = max_gap_s
-        ordered = sorted(folder.images, key=lambda i: (i.sequence, i.time_s))
-        self.drives = [list(drive) for _, drive in groupby(ordered, key=lambda i: i.sequence)]
-        self.starts = [(d, i) for d, drive in enumerate(self.drives) for i in range(len(drive))]
+
+class _Anchors:
+    """The labelled frames that clips are drawn for: all alike, or those that show rare classes more often."""
+
+    def __init__(self, footage: Footage, rare: RareClassSampler | None) -> None:
+        self.frames = labelled_frames(footage.drives)
+        self.rare = rare
+
+    def draw(self, rng: np.random.Generator) -> tuple[Drive, int, int | None]:
+        """Return drive, index and, with rare-class sampling, the class that the frame was drawn for."""
+        if self.rare is None:
+            return *self.frames[rng.integers(len(self.frames))], None
+        position, wanted = self.rare.draw(rng)
+        return *self.frames[position], wanted
+
+
+class VideoClips:
+    """Clips of video of which every frame is labelled, or only some: the others take part as memory.
+
+    Every clip is drawn for a labelled frame, which lies at a random place inside it, so that memories of many lengths
+    are supervised also where one frame in thirty has labels. It is not the clip's first or last frame, if that has
+    three: the first one is not supervised, and a clip may be played backwards.
+
+    Args:
+        footage: the drives.
+        strides: frame strides to draw from.
+        rare: rare-class sampling over the labelled frames of the footage, in their order.
+    """
+
+    def __init__(
+        self, footage: Footage, strides: tuple[int, ...] = VIDEO_STRIDES, rare: RareClassSampler | None = None
+    ) -> None:
+        self.space = footage.space
+        self.fingerprint = footage.fingerprint
+        self.strides = strides
+        self.anchors = _Anchors(footage, rare)
 
     def clip(self, rng: np.random.Generator, frames: int) -> RawClip:
-        """A run of neighbouring labelled frames; it ends early at a cut and then repeats its last frame."""
-        which, at = self.starts[rng.integers(len(self.starts))]
-        drive = self.drives[which]
-        step = int(rng.integers(1, self.max_step + 1))
-        picked = [drive[at]]
-        while len(picked) < frames:
-            at = at + step
-            if at >= len(drive) or drive[at].time_s - picked[-1].time_s > self.max_gap_s * step:
-                picked.append(picked[-1])
-            else:
-                picked.append(drive[at])
-        times = np.array([p.time_s for p in picked])
-        return RawClip([p.rgb for p in picked], [p.labels for p in picked], times, self.space, False)
+        """A labelled frame with others a random stride apart; at a cut the last frame before it is repeated."""
+        drive, anchor, wanted = self.anchors.draw(rng)
+        stride = int(rng.choice(self.strides))
+        place = int(rng.integers(1, frames - 1) if frames > 2 else rng.integers(frames))
+        first, last = _between_cuts(drive.times_s, anchor)
+        steps = np.arange(frames) - place
+        steps = steps.clip(-((anchor - first) // stride), (last - anchor) // stride)
+        indices = (anchor + steps * stride).tolist()
+        read = {index: drive.load(index) for index in dict.fromkeys(indices)}
+        images, labels = zip(*(read[index] for index in indices), strict=True)
+        times = drive.times_s[indices]
+        return RawClip([*images], [*labels], times, self.space, False, anchor=place, wanted_class=wanted)
+
+
+def _between_cuts(times_s: np.ndarray, index: int) -> tuple[int, int]:
+    """First and last frame of the run around `index` in which no pause is longer than `MAX_GAP_S`."""
+    cuts = np.flatnonzero(np.diff(times_s) > MAX_GAP_S)
+    at = int(np.searchsorted(cuts, index))
+    return int(cuts[at - 1]) + 1 if at else 0, int(cuts[at]) if at < len(cuts) else len(times_s) - 1
 
 
 class StillClips:
-    """Clips made of one labelled still each; the augmentation simulates the ego-motion."""
+    """Clips made of one labelled still each; the augmentation simulates the ego-motion.
 
-    def __init__(self, folder: LabelledFolder) -> None:
-        self.space = folder.space
-        self.fingerprint = folder.sha256
-        self.images = folder.images
+    Args:
+        footage: the stills, or video whose labelled frames are taken as such.
+        strides: to draw from, in units of 1/30 s.
+        rare: as of `VideoClips`.
+    """
+
+    def __init__(
+        self, footage: Footage, strides: tuple[int, ...] = STRIDES, rare: RareClassSampler | None = None
+    ) -> None:
+        self.space = footage.space
+        self.fingerprint = footage.fingerprint
+        self.strides = strides
+        self.anchors = _Anchors(footage, rare)
 
     def clip(self, rng: np.random.Generator, frames: int) -> RawClip:
         """The same image `frames` times, a random stride apart."""
-        still = self.images[rng.integers(len(self.images))]
-        times = np.arange(frames) * rng.choice(STRIDES) / BASE_FPS
-        return RawClip([still.rgb] * frames, [still.labels] * frames, times, self.space, True)
+        drive, index, wanted = self.anchors.draw(rng)
+        image, labels = drive.load(index)
+        times = np.arange(frames) * rng.choice(self.strides) / BASE_FPS
+        return RawClip([image] * frames, [labels] * frames, times, self.space, True, wanted_class=wanted)
 
 
 class RenderedClips:
@@ -98,26 +133,33 @@ class RenderedClips:
         render: `render(seed, style, times_s)` -> images and labels of one drive.
         styles: domains to draw from.
         seeds: half-open range of drive seeds.
+        space: label space of what is given out.
+        table: (256,) uint8, from the Cityscapes ids of `render` to those of `space`.
+        strides: to draw from, in units of 1/30 s.
     """
-
-    space = CITYSCAPES19
 
     def __init__(
         self,
         render: Callable[[int, str, np.ndarray], tuple[list[np.ndarray], list[np.ndarray]]],
         styles: tuple[str, ...],
         seeds: tuple[int, int],
+        space: LabelSpace = CITYSCAPES19,
+        table: np.ndarray | None = None,
+        strides: tuple[int, ...] = STRIDES,
     ) -> None:
         self.render = render
         self.styles = styles
         self.seeds = seeds
+        self.space = space
+        self.table = np.arange(256, dtype=np.uint8) if table is None else table
+        self.strides = strides
 
     def clip(self, rng: np.random.Generator, frames: int) -> RawClip:
         """A run of frames at a random place of a random drive, a random stride apart."""
         seed, style = int(rng.integers(*self.seeds)), str(rng.choice(self.styles))
-        times = rng.uniform(0.0, 20.0) + np.arange(frames) * rng.choice(STRIDES) / BASE_FPS
+        times = rng.uniform(0.0, 20.0) + np.arange(frames) * rng.choice(self.strides) / BASE_FPS
         images, labels = self.render(seed, style, times)
-        return RawClip(images, labels, times, self.space, False)
+        return RawClip(images, [cv2.LUT(ids, self.table) for ids in labels], times, self.space, False)
 
     def fingerprint(self) -> str:
         """The first frame of the first drive: the renderer itself may have changed."""

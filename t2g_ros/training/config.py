@@ -2,55 +2,76 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from t2g_ros.errors import T2GError
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.training.augment import AugmentConfig
+from t2g_ros.training.config_values import ConfigError, build, override
+from t2g_ros.training.consistency import DIVERGENCES, MASKS, PAIRS
+from t2g_ros.training.matcher import SetLossConfig
 
-PRECISIONS = ("auto", "f32", "bf16")
+__all__ = ["ConfigError", "DataConfig", "SourceConfig", "TrainConfig", "ValidationConfig", "load_train_config"]
+
+KINDS = ("video", "stills", "rendered")
+CHOICES = {
+    "device": ("auto", "cpu", "cuda"),
+    "precision": ("auto", "f32", "bf16"),
+    "consistency_divergence": tuple(DIVERGENCES),
+    "consistency_pairs": PAIRS,
+    "consistency_mask": MASKS,
+}
+AT_LEAST_ONE = ("steps", "clips_per_step", "frames_per_clip", "validate_every", "checkpoint_every", "workers")
 
 
-class ConfigError(T2GError):
-    """A training config names an unknown key or holds a value of the wrong kind."""
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Where labelled images lie, and how."""
+
+    path: str = ""
+    """Folder with images/ and labels/, or the root of a data set; relative to the config file."""
+    layout: str = "folder"
+    """`folder`, or the data set whose official layout is read: `cityscapes`, `kitti360`, `apolloscape`, `camvid11` or
+    `camvid32`. A folder is held in memory, a data set is read as needed."""
+    sequences: tuple[str, ...] = ("*",)
+    """Of a data set: patterns of the names of the sequences that are used, such as `train/*`."""
+    labels: str = "cityscapes19"
+    """Of a folder: its label space."""
+    keep: tuple[int, int] | None = None
+    """Of a folder: half-open range of images, in name order, that is used."""
+    video_fps: float = 30.0
+    """Of a folder: rate at which the numbers in the file names of a video count."""
+    sparse: bool = False
+    """Of a folder: images of a video without a label file are unlabelled frames instead of an error."""
 
 
-@dataclass(frozen=True)
-class SourceConfig:
+@dataclass(frozen=True, kw_only=True)
+class SourceConfig(DataConfig):
     """One source of clips."""
 
     kind: str
-    """`video`, `stills` or `rendered`."""
+    """`video`, `stills` (which are given a camera motion) or `rendered`."""
     weight: float
     """Share of the clips drawn from it, relative to the other sources."""
-    path: str = ""
-    """Folder with images/ and labels/, relative to the config file; not for `rendered`."""
-    labels: str = "cityscapes19"
-    """Label space of the folder."""
-    keep: tuple[int, int] | None = None
-    """Half-open range of images, in name order, that is used."""
-    video_fps: float = 30.0
-    """Rate at which the numbers in the file names of a `video` count."""
+    strides: tuple[int, ...] = ()
+    """Strides to draw from: frames of a video, 1/30 s of the others. Empty: 1 to 5 of a video, as Time2General;
+    1, 2, 3, 5, 10, 15 of the others."""
     styles: tuple[str, ...] = ("day", "dusk", "night", "rain", "fog")
     """Domains of `rendered` drives."""
     seeds: tuple[int, int] = (1000, 2000)
     """Half-open range of seeds of `rendered` drives."""
 
 
-@dataclass(frozen=True)
-class ValidationConfig:
-    """A labelled folder that is watched during training and never trained on."""
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig(DataConfig):
+    """Labelled images that are watched during training and never trained on."""
 
-    path: str
-    labels: str
     every_nth: int = 5
-    """Use one image in so many."""
-    keep: tuple[int, int] | None = None
-    """Half-open range of images, in name order."""
+    """Use one labelled image in so many; of a stream, one frame in so many."""
+    stream: bool = False
+    """Run the frames through the memory, as a live camera's, instead of each alone: also tells mVC8 and flicker."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +82,8 @@ class TrainConfig:
     sources: tuple[SourceConfig, ...]
     validation: tuple[ValidationConfig, ...] = ()
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    set_loss: SetLossConfig = field(default_factory=SetLossConfig)
+    """Loss of a model that matches its queries with classes; without matching, `dice_weight` and so on count."""
     imagenet: str = ""
     """`.npz` of the encoder's ImageNet weights, relative to the config file; "" starts from scratch."""
     init: str = ""
@@ -68,6 +91,7 @@ class TrainConfig:
     anew."""
     steps: int = 2600
     clips_per_step: int = 3
+    """Of all processes together."""
     frames_per_clip: int = 3
     lr: float = 1e-3
     """Peak learning rate of everything else."""
@@ -88,37 +112,48 @@ class TrainConfig:
     consistency_weight: float = 1.0
     """Masked temporal consistency between frames of a clip."""
     stride_consistency_weight: float = 0.5
-    """Consistency between two predictions of one frame from differently sampled memories."""
+    """Consistency between two predictions of one frame from differently sampled memories; 0 saves the second one."""
+    consistency_divergence: str = "symmetric_kl"
+    """`symmetric_kl`, `kl` (of the later frame from the earlier), `js` or `l2`; inferred, as the next two."""
+    consistency_pairs: str = "adjacent"
+    """`adjacent` frames of the clip, or `all` of its frames with each other."""
+    consistency_mask: str = "stable"
+    """`stable`: where the label is known and the same in both frames; `all`: everywhere."""
     memory_drop: float = 0.3
     """Probability that a past frame is left out of the memory: the random strides of a live clip."""
+    rare_class_temperature: float = 0.0
+    """Above 0, frames of video and stills are drawn for their rare classes: the lower, the more (DAFormer: 0.01)."""
     validate_every: int = 400
     checkpoint_every: int = 100
     seed: int = 0
+    device: str = "auto"
+    """`cpu`, `cuda`, or `auto`: a GPU where there is one. Under torchrun every process takes one."""
     threads: int = 0
-    """CPU threads of torch; 0 takes them all."""
+    """CPU threads of torch, of each process; 0 takes them all."""
+    workers: int = 1
+    """Threads of each process that prepare clips."""
     precision: str = "auto"
-    """`f32`, `bf16` (autocast; weights and losses stay f32), or `auto`: bf16 where the CPU multiplies it natively."""
+    """`f32`, `bf16` (autocast; weights and losses stay f32), or `auto`: bf16 where the hardware multiplies it."""
 
-
-def _build(kind: type, values: Any, where: str) -> Any:
-    """Make a flat config dataclass of a mapping; lists become tuples."""
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where}: found {values!r}, expected a mapping")
-    known = {f.name for f in fields(kind)}
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise ConfigError(f"{where}: unknown key(s) {unknown}; known keys are {sorted(known)}")
-    try:
-        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}") from error
+    def __post_init__(self) -> None:
+        for key, known in CHOICES.items():
+            if getattr(self, key) not in known:
+                raise ConfigError(f"{key} is {getattr(self, key)!r}, expected one of {', '.join(known)}")
+        for key in AT_LEAST_ONE:
+            if getattr(self, key) < 1:
+                raise ConfigError(f"{key} is {getattr(self, key)}, expected at least 1")
+        if not self.sources:
+            raise ConfigError("'sources' is empty; name at least one")
+        for index, source in enumerate(self.sources):
+            if source.kind not in KINDS:
+                raise ConfigError(f"sources[{index}]: kind is '{source.kind}', expected one of {', '.join(KINDS)}")
 
 
 def load_train_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
-    """Read a config and apply `key=value` overrides (dots reach into sections, values are YAML).
+    """Read a config and apply `key=value` overrides (dots reach into sections and lists, values are YAML).
 
     Raises:
-        ConfigError: the file, a key or a value is wrong; the message names it.
+        ConfigError, ModelError: the file, a key or a value is wrong; the message names it.
     """
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -126,32 +161,18 @@ def load_train_config(path: Path, overrides: list[str] | None = None) -> TrainCo
         raise ConfigError(f"training config {path}: cannot be read ({error})") from error
     if not isinstance(values, dict):
         raise ConfigError(f"training config {path}: found {type(values).__name__}, expected a mapping")
-    for override in overrides or []:
-        key, sep, text = override.partition("=")
-        if not sep:
-            raise ConfigError(f"override '{override}': expected key=value")
-        *sections, last = key.split(".")
-        target = values
-        for section in sections:
-            target = target.setdefault(section, {})
-            if not isinstance(target, dict):
-                raise ConfigError(f"override '{override}': '{section}' is not a section")
-        target[last] = yaml.safe_load(text)
+    for text in overrides or []:
+        override(values, text)
     where = f"training config {path}"
     values["model"] = ModelConfig.from_dict(values.get("model", {}), f"{where}, model")
-    values["augment"] = _build(AugmentConfig, values.get("augment", {}), f"{where}, augment")
-    for key, kind in (("sources", SourceConfig), ("validation", ValidationConfig)):
+    for key, section in (("augment", AugmentConfig), ("set_loss", SetLossConfig)):
+        values[key] = build(section, values.get(key, {}), f"{where}, {key}")
+    for key, item in (("sources", SourceConfig), ("validation", ValidationConfig)):
         items = values.get(key, [])
         if not isinstance(items, list):
             raise ConfigError(f"{where}: {key} is {items!r}, expected a list")
-        values[key] = tuple(_build(kind, item, f"{where}, {key}[{i}]") for i, item in enumerate(items))
-    config: TrainConfig = _build(TrainConfig, values, where)
-    if config.precision not in PRECISIONS:
-        raise ConfigError(f"{where}: precision is {config.precision!r}, expected one of {', '.join(PRECISIONS)}")
-    if not config.sources:
-        raise ConfigError(f"{where}: 'sources' is empty; name at least one")
-    for f in fields(TrainConfig):
-        value = getattr(config, f.name)
-        if isinstance(f.default, (int, float)) and (isinstance(value, bool) or not isinstance(value, (int, float))):
-            raise ConfigError(f"{where}: {f.name} is {value!r}, expected a number")
-    return config
+        values[key] = tuple(build(item, entry, f"{where}, {key}[{i}]") for i, entry in enumerate(items))
+    try:
+        return build(TrainConfig, values, where)
+    except ConfigError as error:
+        raise error if str(error).startswith(where) else ConfigError(f"{where}: {error}") from None

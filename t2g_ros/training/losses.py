@@ -1,4 +1,4 @@
-"""The losses: segmentation in any label space, masked temporal consistency, class presence."""
+"""The losses of one query per class: segmentation in any label space, Dice, class presence."""
 
 from __future__ import annotations
 
@@ -52,27 +52,10 @@ def dice_loss(log_p: Tensor, labels: Tensor) -> Tensor:
     return (1 - (2 * overlap + 1) / (size + 1))[present].mean()
 
 
-def symmetric_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """Per-pixel symmetric Kullback-Leibler divergence of two (N, K, h, w) log-probabilities: (N, h, w)."""
-    return 0.5 * ((log_p.exp() - log_q.exp()) * (log_p - log_q)).sum(dim=1)
-
-
-def masked_temporal_consistency(log_p: Tensor, labels: Tensor) -> Tensor:
-    """Masked temporal consistency over adjacent frames of a clip (Time2General; form inferred).
-
-    Penalises a change of prediction only where the label is known and does not change.
-
-    Args:
-        log_p: (B, T, K, h, w) log-probabilities.
-        labels: (B, T, h, w), 255 = ignored.
-    """
-    stable = ((labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] != IGNORE)).flatten(0, 1)
-    change = symmetric_kl(log_p[:, 1:].flatten(0, 1), log_p[:, :-1].flatten(0, 1))
-    return (change * stable).sum() / stable.sum().clamp_min(1)
-
-
 def presence_loss(class_logits: Tensor, labels: Tensor, groups: Tensor) -> Tensor:
     """Binary cross-entropy of "this class is in the clip", for coarse classes that are one fine class.
+
+    0 where no pixel is labelled: nothing is known to be absent then.
 
     Args:
         class_logits: (B, K).
@@ -82,4 +65,6 @@ def presence_loss(class_logits: Tensor, labels: Tensor, groups: Tensor) -> Tenso
     single = groups.sum(dim=1) == 1
     present = torch.stack([(labels == c).flatten(1).any(dim=1) for c in range(groups.shape[0])], dim=1)
     logits = class_logits @ groups.T
-    return F.binary_cross_entropy_with_logits(logits[:, single], present[:, single].to(logits.dtype))
+    loss = F.binary_cross_entropy_with_logits(logits[:, single], present[:, single].to(logits.dtype), reduction="none")
+    known = (labels != IGNORE).flatten(1).any(dim=1)
+    return (loss.mean(dim=1) * known).sum() / known.sum().clamp_min(1)

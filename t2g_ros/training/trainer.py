@@ -1,29 +1,37 @@
 """The training loop. Run: `t2g train --config config/train/t2g_tiny.yaml [key=value ...]`.
 
-A killed run goes on where its last checkpoint was when it is started again with the same command.
+On several GPUs, or machines: `torchrun --nproc-per-node N -m t2g_ros.cli train --config ...`; with as many clips per
+step the weights are the same to rounding. A killed run goes on where its last checkpoint was when it is started again
+with the same command.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
+from lightning_fabric import Fabric
+from safetensors import SafetensorError
+from torch import Tensor, distributed
 
 from t2g_ros.errors import T2GError
 from t2g_ros.model.checkpoint import load_fitting, save_model
 from t2g_ros.model.encoders.mobilenet_v2 import MobileNetV2Encoder
 from t2g_ros.model.pretrained import complete_config, load_pretrained
 from t2g_ros.model.time2general import Time2General
+from t2g_ros.training.batch_norm import synchronise_batch_norm
 from t2g_ros.training.batches import Batches
 from t2g_ros.training.config import ConfigError, TrainConfig, load_train_config
+from t2g_ros.training.devices import start_fabric
 from t2g_ros.training.objective import Objective
-from t2g_ros.training.run_state import RunState, WeightAverage
+from t2g_ros.training.optimization import learning_rate_factor, parameter_groups
+from t2g_ros.training.run_log import RunLog
+from t2g_ros.training.run_record import identity, write_record
+from t2g_ros.training.run_state import RunState, WeightAverage, frozen_hash
+from t2g_ros.training.sources import open_sources
 from t2g_ros.training.validation import Validation
 
 log = logging.getLogger(__name__)
@@ -31,31 +39,6 @@ log = logging.getLogger(__name__)
 
 class TrainingError(T2GError):
     """Training cannot go on; the message names the step."""
-
-
-def parameter_groups(network: Time2General, config: TrainConfig) -> list[dict]:
-    """AdamW groups: the ImageNet trunk learns slower; norms, biases, queries and scales do not decay."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        encoder = name.startswith("encoder.trunk.")
-        decays = parameter.ndim > 1 and not name.startswith(("queries.", "level"))
-        groups.setdefault((encoder, decays), []).append(parameter)
-    return [
-        {
-            "params": params,
-            "peak_lr": config.encoder_lr if encoder else config.lr,
-            "weight_decay": config.weight_decay if decays else 0.0,
-        }
-        for (encoder, decays), params in groups.items()
-    ]
-
-
-def learning_rate_factor(step: int, config: TrainConfig) -> float:
-    """Linear warm-up, then polynomial decay to 0."""
-    warm = min(1.0, (step + 1) / max(config.warmup_steps, 1))
-    return warm * (1.0 - step / config.steps) ** config.power
 
 
 def start_network(config: TrainConfig, base: Path) -> Time2General:
@@ -73,100 +56,138 @@ def start_network(config: TrainConfig, base: Path) -> Time2General:
     return network
 
 
-def _multiplies_bf16() -> bool:
-    """Whether this CPU has bf16 matrix units; without them bf16 is slower than f32."""
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
-
-
 def train(config: TrainConfig, base: Path, out: Path) -> Path:
     """Train and return the weights file `out/<name>.safetensors`.
 
     Args:
         config: the run.
         base: folder that relative paths of the config start from.
-        out: folder for the checkpoint, the log `train.csv`, and the weights.
+        out: folder for the checkpoint, the logs `train.csv` and `tensorboard/`, the latest weights
+            `<name>.safetensors`, those of the best validation `<name>_best.safetensors`, and the record
+            `<name>.run.json`.
 
     Raises:
         InputError, ConfigError, ModelError: data, config or checkpoint is wrong.
-        TrainingError: the loss is not finite; the last checkpoint is untouched.
+        TrainingError: the loss is not finite, or the disk is full; the last checkpoint is untouched.
     """
     config = replace(config, model=complete_config(config.model, base))
-    out.mkdir(parents=True, exist_ok=True)
     if config.threads:
         torch.set_num_threads(config.threads)
-    batches = Batches(config, base)
-    validations = [Validation(v, base) for v in config.validation]
-    record = {"config": hashlib.sha256(repr(config).encode()).hexdigest()}
-    record |= {f"data of source {i}": source.fingerprint() for i, source in enumerate(batches.sources)}
-    checkpoint = out / "checkpoint.safetensors"
-    resuming = checkpoint.exists()
-    network = Time2General(config.model) if resuming else start_network(config, base)
-    network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    average = WeightAverage(network, config.average)
-    optimizer = torch.optim.AdamW(parameter_groups(network, config), lr=config.lr)
-    state = RunState(network, average, optimizer)
-    start = state.load(checkpoint, record) if resuming else 0
-    objective = Objective(network, config, batches.weights)
-    bf16 = config.precision == "bf16" or (config.precision == "auto" and _multiplies_bf16())
-    weights = out / f"{config.model.name}.safetensors"
-    with TrainLog(out / "train.csv", start) as table:
-        progress = tqdm(range(start, config.steps), desc="train", initial=start, total=config.steps, disable=None)
-        for step in progress:
-            for group in optimizer.param_groups:
-                group["lr"] = group["peak_lr"] * learning_rate_factor(step, config)
-            generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-            with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-                loss, parts = objective(batches.clips(step), generator)
-            if not torch.isfinite(loss):
-                raise TrainingError(f"step {step}: the loss is {loss.item()} ({parts}); the checkpoint is kept")
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), config.grad_clip)
-            optimizer.step()
-            average.update(network, step)
-            done = step + 1
-            table.add(done, "loss", loss.item())
-            for name, value in parts.items():
-                table.add(done, name, value)
-            progress.set_postfix(loss=f"{loss.item():.3f}", **{k[:3]: f"{v:.2f}" for k, v in parts.items()})
-            if done % config.validate_every == 0 or done == config.steps:
-                for validation in validations:
-                    miou = validation.miou(average.network)
-                    table.add(done, f"miou_{validation.name}", miou)
-                    tqdm.write(f"step {done}: {validation.name} mIoU {100 * miou:.2f}")
-            if done % config.checkpoint_every == 0 or done == config.steps:
-                table.flush()
-                state.save(checkpoint, done, record)
-                save_model(average.network, weights)  # type: ignore[arg-type]
-    batches.close()
-    return weights
+    fabric = start_fabric(config)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with fabric.rank_zero_first():
+            sources = open_sources(config, base, cache=out)
+        batches = Batches(config, sources, fabric.global_rank, fabric.world_size)
+        try:
+            return _Run(config, base, out, fabric, batches).train()
+        finally:
+            batches.close()
+    finally:
+        if fabric.world_size > 1:
+            distributed.destroy_process_group()
 
 
-class TrainLog:
-    """`train.csv`: step, name, value; a resumed run drops the rows after its checkpoint."""
+class _Run:
+    """Everything that one run holds."""
 
-    def __init__(self, path: Path, start: int) -> None:
-        rows: list[list[str]] = []
-        if start and path.exists():
-            with path.open(newline="") as old:
-                rows = [row for row in csv.reader(old) if row and row[0].isdigit() and int(row[0]) <= start]
-        self.file = path.open("w", newline="")
-        self.writer = csv.writer(self.file)
-        self.writer.writerows([["step", "name", "value"], *rows])
+    def __init__(self, config: TrainConfig, base: Path, out: Path, fabric: Fabric, batches: Batches) -> None:
+        self.config, self.out, self.fabric, self.batches = config, out, fabric, batches
+        self.checkpoint = out / "checkpoint.safetensors"
+        self.weights = out / f"{config.model.name}.safetensors"
+        self.validations = [Validation(v, base, config.model.labels, fabric) for v in config.validation]
+        network = start_network(config, base)
+        if fabric.world_size > 1:
+            synchronise_batch_norm(network)
+        network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.network = network.to(fabric.device)
+        self.average = WeightAverage(self.network, config.average)
+        optimizer = torch.optim.AdamW(parameter_groups(self.network, config), lr=config.lr)
+        self.state = RunState(self.network, self.average, optimizer)
+        self.record = identity(config, batches.sources, frozen_hash(self.network))
+        self.validation: dict[str, Any] = {"last": None, "best": None}
+        self.start = 0
+        if fabric.broadcast(self.checkpoint.exists()):
+            self.start, self.validation = self.state.load(self.checkpoint, self.record)
+        self.objective, self.optimizer = fabric.setup(
+            Objective(self.network, config, batches.class_weights()), optimizer
+        )
 
-    def add(self, step: int, name: str, value: float | Tensor) -> None:
-        """Append one figure."""
-        self.writer.writerow([step, name, f"{float(value):.6g}"])
+    def train(self) -> Path:
+        """Do the steps that are left."""
+        config = self.config
+        with RunLog(self.out if self.fabric.is_global_zero else None, self.start, config.steps) as table:
+            for step in table:
+                try:
+                    table.add(step + 1, self._step(step, table))
+                    done = step + 1
+                    if done % config.validate_every == 0 or done == config.steps:
+                        self._validate(done, table)
+                    if done % config.checkpoint_every == 0 or done == config.steps:
+                        table.flush()
+                        self._keep(done)
+                except (OSError, SafetensorError) as error:
+                    raise TrainingError(
+                        f"step {step + 1}: cannot write into {self.out} ({error}); make room and give the same "
+                        "command, which goes on from the last checkpoint"
+                    ) from error
+        return self.weights
 
-    def flush(self) -> None:
-        """Make everything so far readable."""
-        self.file.flush()
+    def _step(self, step: int, table: RunLog) -> dict[str, float]:
+        """One step of the optimiser; returns what is worth logging."""
+        config, fabric = self.config, self.fabric
+        factor = learning_rate_factor(step, config)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * factor
+        batch = fabric.to_device(self.batches.batch(step))
+        loss, parts = self.objective(batch)
+        # All processes look at the mean, so that all of them stop where one has no number.
+        found = cast(Tensor, fabric.all_reduce(torch.stack([loss.detach(), *parts.values()]), reduce_op="mean"))
+        figures = dict(zip(["loss", *parts], found.tolist(), strict=True))
+        self._expect_finite(figures["loss"], step, f"the loss is {figures}")
+        self.optimizer.zero_grad(set_to_none=True)
+        fabric.backward(loss)
+        norm = fabric.clip_gradients(
+            self.objective, self.optimizer, max_norm=config.grad_clip, error_if_nonfinite=False
+        )
+        figures["gradient_norm"] = float(cast(Tensor, norm))
+        self._expect_finite(figures["gradient_norm"], step, f"the gradient's norm is {norm}")
+        self.optimizer.step()
+        self.average.update(self.network, step)
+        table.show(figures["loss"], {name: figures[name] for name in parts})
+        return {**figures, "lr": config.lr * factor}
 
-    def __enter__(self) -> TrainLog:
-        return self
+    def _expect_finite(self, value: float, step: int, what: str) -> None:
+        if value - value != 0:
+            raise TrainingError(f"step {step + 1}: {what}, expected finite numbers; {self.checkpoint.name} is kept")
 
-    def __exit__(self, *_: object) -> None:
-        self.file.close()
+    def _validate(self, done: int, table: RunLog) -> None:
+        """Validate the average, and keep its weights if they are the best so far by mean mIoU."""
+        figures: dict[str, float] = {}
+        for validation in self.validations:
+            found = validation.figures(self.average.network)
+            figures |= {f"{name}_{validation.name}": value for name, value in found.items()}
+            table.say(f"step {done}: {validation.name} " + ", ".join(f"{k} {100 * v:.2f} %" for k, v in found.items()))
+            if validation.picture is not None:
+                table.picture(done, validation.name, validation.picture)
+        table.add(done, figures)
+        ious = [value for name, value in figures.items() if name.startswith("miou_")]
+        if not ious:
+            return
+        result = {"step": done, "mean_miou": sum(ious) / len(ious), **figures}
+        self.validation["last"], best = result, self.validation["best"]
+        if best is None or result["mean_miou"] > best["mean_miou"]:
+            self.validation["best"] = result
+            if self.fabric.is_global_zero:
+                save_model(self.average.network, self.out / f"{self.config.model.name}_best.safetensors")
+
+    def _keep(self, done: int) -> None:
+        """Save all that the run needs to go on, and the weights."""
+        if self.fabric.is_global_zero:
+            self.state.save(self.checkpoint, done, self.record, self.validation)
+            save_model(self.average.network, self.weights)
+            path = self.weights.with_suffix(".run.json")
+            write_record(path, self.config, self.record, self.fabric, done, self.validation)
 
 
 def main(config_path: Path, overrides: list[str], out: Path) -> Path:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from interrupts import heed_interrupts
 from t2g_ros.cli import main
 from t2g_ros.evaluation.metrics.flicker import flicker
 from t2g_ros.evaluation.report.schema import load_schema
-from t2g_ros.inference.baselines import EmaSegmenter, SingleFrameSegmenter
+from t2g_ros.flow import METHODS
+from t2g_ros.inference.baselines import EmaSegmenter, FlowEmaSegmenter, SingleFrameSegmenter
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.labels import IGNORE
 from t2g_ros.runtimes import load_runtime
@@ -143,15 +145,22 @@ def test_a_stride_is_as_many_streams_of_a_slower_camera(evaluate: Evaluate, driv
 
 
 def test_baselines_are_the_same_network_without_its_memory(evaluate: Evaluate, drive: Path, random_model: Path) -> None:
-    found = {row["mode"]: row for row in rows(evaluate("--frames", drive, "--baselines"))}
-    assert list(found) == ["memory", "single_frame", "ema"]
+    arguments = ("--frames", drive, "--baselines", "--flow", "farneback", "--no-overlay")
+    found = {row["mode"]: row for row in rows(evaluate(*arguments))}
+    assert list(found) == ["memory", "single_frame", "ema_0.5", "flow_ema_0.5", "flow_ema_0.8"]
     items = list(open_source(frames=drive))
-    for mode, kind in (("single_frame", SingleFrameSegmenter), ("ema", EmaSegmenter)):
+    along = METHODS["farneback"]
+    for mode, kind in (
+        ("single_frame", SingleFrameSegmenter),
+        ("ema_0.5", partial(EmaSegmenter, weight=0.5)),
+        ("flow_ema_0.5", partial(FlowEmaSegmenter, weight=0.5, flow=along)),
+        ("flow_ema_0.8", partial(FlowEmaSegmenter, weight=0.8, flow=along)),
+    ):
         segmenter = kind(load_runtime(random_model, runtime="torch", precision="f32"))
         masks = [segmenter.step(item.frame).labels for item in items]  # type: ignore[union-attr]
         changes = [flicker(a, b) for a, b in itertools.pairwise(masks)]
         assert found[mode]["flicker"] == pytest.approx(100 * np.mean(changes), abs=1e-3)
-    assert len({row["flicker"] for row in found.values()}) == 3
+    assert len({row["flicker"] for row in found.values()}) == 5
 
 
 def test_a_bag_gives_the_figures_of_the_frames_that_it_was_made_from(
@@ -215,7 +224,7 @@ def test_the_record_says_what_was_evaluated_how_and_where(evaluate: Evaluate, dr
     assert metrics["settings"]["clip_span_s"] == 0.5
     assert "DIS" in metrics["settings"]["flow"]
     assert metrics["versions"]["opencv"] == cv2.__version__
-    assert metrics["machine"]["cores"] == os.cpu_count()
+    assert metrics["machine"]["cores"] == len(os.sched_getaffinity(0))
 
 
 def test_the_folder_holds_a_page_and_a_video(evaluate: Evaluate, drive: Path, tmp_path: Path) -> None:

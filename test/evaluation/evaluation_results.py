@@ -11,6 +11,7 @@ import numpy as np
 
 from t2g_ros.drawing import overlay
 from t2g_ros.evaluation.report import Moment
+from t2g_ros.evaluation.report.results import robustness
 from t2g_ros.labels import CAMVID11, CITYSCAPES19
 
 DRIVE = Path(__file__).resolve().parents[1] / "data" / "drive"
@@ -29,7 +30,13 @@ IOU = {
     "bicyclist": None,
 }
 # What a mode changes: points of IoU, flicker and compensated flicker, seconds of latency.
-MODES = {"memory": (0.0, 0.0, 0.0, 0.0), "single_frame": (-0.9, 1.6, 1.5, -2.1), "ema": (-1.8, -0.4, 0.2, -1.6)}
+MODES = {
+    "memory": (0.0, 0.0, 0.0, 0.0),
+    "single_frame": (-0.9, 1.6, 1.5, -2.1),
+    "ema_0.5": (-1.8, -0.4, 0.2, -1.6),
+    "flow_ema_0.5": (-0.3, 0.6, -0.2, 9.4),
+    "flow_ema_0.8": (-0.6, -0.2, -0.9, 9.4),
+}
 
 
 def full_results() -> dict[str, Any]:
@@ -90,12 +97,13 @@ def unlabelled() -> dict[str, Any]:
 
 
 def many() -> dict[str, Any]:
-    """Four models in all modes on nine recordings, of which one failed, by four processes, with a lag."""
+    """Four models in three modes on nine recordings, of which one failed, by four processes, with a lag."""
     models = [f"model{n}" for n in range(4)]
+    modes = list(MODES)[:3]
     rows = [
         row(model, mode, f"stride {n}", n, False, 0.0, 2.0 * index) | {"reference_frames": 42 - 2 * n}
         for index, model in enumerate(models)
-        for mode in MODES
+        for mode in modes
         for n in (1, 2)
     ]
     inputs = [_input(f"drive{n}", 60) for n in range(9)]
@@ -242,7 +250,7 @@ def _results(
     models: list[str], inputs: list[dict[str, Any]], rows: list[dict[str, Any]], timelines: list[dict[str, Any]]
 ) -> dict[str, Any]:
     return {
-        "schema": "t2g_ros.evaluation/1",
+        "schema": "t2g_ros.evaluation/2",
         "created": "2026-11-23T18:57:12+00:00",
         "command": [
             "t2g",
@@ -290,9 +298,9 @@ def _results(
             "clip_span_s": 1.0,
             "max_gap_s": 2.0,
             "lag_frames": 0,
-            "ema_weight": 0.5,
         },
         "rows": rows,
+        "robustness": robustness(rows),
         "timelines": timelines,
         "throughput": {"frames_per_s": 38.42, "wall_s": 412.6},
     }

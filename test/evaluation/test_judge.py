@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from t2g_ros.evaluation.metrics.flow import Flow
 from t2g_ros.evaluation.replay.judge import Flows, Judge, TruthFlicker
+from t2g_ros.flow import Flow
 from t2g_ros.labels import CAMVID11, CITYSCAPES19, IGNORE, remap_table
 from t2g_ros.types import Frame, Segmentation
 

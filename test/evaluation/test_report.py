@@ -23,7 +23,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from t2g_ros.evaluation.replay.conditions import Condition
 from t2g_ros.evaluation.replay.counts import Counts
 from t2g_ros.evaluation.replay.loop import Run
-from t2g_ros.evaluation.report import charts, write_report
+from t2g_ros.evaluation.report import charts, wording, write_report
 from t2g_ros.evaluation.report.results import row as row_of
 from t2g_ros.evaluation.report.schema import SCHEMA, load_schema
 from t2g_ros.evaluation.report.series import series_of
@@ -337,12 +337,44 @@ def test_the_memory_is_compared_with_the_other_modes(browser: webdriver.Chrome, 
     first = page.texts("#memory tbody tr:first-child > *")
     assert first == [
         "t2g_tiny against frame by frame",
-        "+0.90 better",
-        "+0.90 better",
+        *["+0.90 better"] * 3,
         "−1.60 better",
-        "−1.50 better",
+        *["−1.50 better"] * 2,
     ]
-    assert page.texts("#memory tbody tr:nth-child(2) > *")[3] == "+0.40 worse"
+    assert page.texts("#memory tbody tr:nth-child(2) > *")[4] == "+0.40 worse"
+    assert page.texts("#memory tbody tr:nth-child(4) > *") == [
+        "t2g_tiny against average along flow 0.8",
+        *["+0.60 better"] * 3,
+        "+0.20 worse",
+        *["+0.90 worse"] * 2,
+    ]
+    assert page.texts("#memory tbody th") == [
+        f"{model} against {wording.MODES[mode]}"
+        for model in ("t2g_tiny", "t2g_street")
+        for mode in list(made.MODES)[1:]
+    ]
+
+
+def test_what_is_left_under_all_corruptions_together_is_told(
+    browser: webdriver.Chrome, pages: Path, results: dict[str, dict[str, Any]]
+) -> None:
+    rows = results["full"]["rows"]
+    own = [row for row in rows if (row["model"], row["mode"]) == ("t2g_tiny", "memory")]
+    mean = np.mean([row["miou"] for row in own if row["corruption"]])
+    found = results["full"]["robustness"]
+    assert [(each["model"], each["mode"]) for each in found] == [
+        (model, mode) for model in ("t2g_tiny", "t2g_street") for mode in ("memory", "single_frame")
+    ]
+    assert found[0]["families"] == list(made.FAMILIES)
+    assert found[0]["severities"] == [1, 2, 3, 4, 5]
+    assert found[0]["miou"] == pytest.approx(mean, abs=1e-3)
+    assert found[0]["share_of_clean"] == pytest.approx(100 * mean / own[0]["miou"], abs=1e-3)
+    page = Page(browser, pages / "full.html", DESK)
+    name, miou, share = page.texts("#corruptions tbody tr:first-child > *")
+    assert name == "t2g_tiny, with memory"
+    assert float(miou) == pytest.approx(mean, abs=0.05)
+    assert float(share.split()[0]) == pytest.approx(100 * mean / own[0]["miou"], abs=0.05)
+    assert results["unlabelled"]["robustness"] == results["one_row"]["robustness"] == []
 
 
 def test_pictures_are_decoded_and_described(browser: webdriver.Chrome, pages: Path) -> None:
@@ -425,7 +457,7 @@ def test_prints_dark_ink_on_paper_width(browser: webdriver.Chrome, pages: Path) 
 def test_nothing_says_that_there_is_nothing_in_program_words(browser: webdriver.Chrome, pages: Path, name: str) -> None:
     page = Page(browser, pages / f"{name}.html", DESK)
     text = page.run("return document.body.innerText + document.title") + " ".join(page.texts("svg text"))
-    assert re.findall(r"\b(?:nan|none|null|undefined|inf)\b", text, re.IGNORECASE) == []
+    assert re.findall(r"\b(?:nan|none|null|undefined|inf)\b|`|\w_\w+(?= is not)", text, re.IGNORECASE) == []
 
 
 def test_without_ground_truth_the_page_says_so(browser: webdriver.Chrome, pages: Path) -> None:
@@ -517,7 +549,7 @@ def test_no_two_of_many_series_look_alike(browser: webdriver.Chrome, pages: Path
     assert len(set(bars)) == len(bars) == 12
     rows = [made.row(f"model{n}", mode, "stride 1", 1, False, 0.0) for n in range(25) for mode in made.MODES]
     looks = [(s.color, s.dash, s.symbol) for s in series_of({"rows": rows})]
-    assert len(set(looks)) == len(looks) == 75
+    assert len(set(looks)) == len(looks) == 25 * len(made.MODES)
 
 
 def test_a_click_enlarges_a_picture(browser: webdriver.Chrome, pages: Path) -> None:

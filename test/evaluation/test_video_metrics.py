@@ -13,8 +13,8 @@ from hypothesis.extra.numpy import arrays
 
 from t2g_ros.evaluation.metrics.consistency import VideoConsistency
 from t2g_ros.evaluation.metrics.flicker import StableFlicker
-from t2g_ros.evaluation.metrics.flow import Flow, farneback_both
 from t2g_ros.evaluation.metrics.temporal import TemporalConsistency
+from t2g_ros.flow import Flow, farneback_both
 
 from .label_streams import CAMVID, SHAPE, Step, drive_labels, frame, mean, needs_camvid, runs_of, streams
 

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from t2g_ros.inference.baselines import EmaSegmenter, SingleFrameSegmenter, resolve, softmax
+from t2g_ros.flow import METHODS, Flow
+from t2g_ros.inference.baselines import (
+    EmaSegmenter,
+    FlowEmaSegmenter,
+    SingleFrameSegmenter,
+    average_along,
+    resolve,
+    softmax,
+)
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.inference.stability import StabilityMonitor
 from t2g_ros.model import time2general
@@ -18,7 +26,7 @@ from t2g_ros.types import NS_PER_S, Frame, Segmentation
 
 SIZE = 64, 128
 WORLD = cv2.resize(np.random.default_rng(0).integers(0, 256, (8, 64, 3), dtype=np.uint8), (1024, 128))
-BASELINES = [SingleFrameSegmenter, EmaSegmenter]
+BASELINES = [SingleFrameSegmenter, EmaSegmenter, FlowEmaSegmenter]
 
 
 @pytest.fixture(scope="module", params=["torch", "openvino"])
@@ -104,6 +112,97 @@ def test_an_average_that_forgets_at_once_is_the_single_frame(runtime: Runtime) -
     ):
         assert (found.model_labels == expected.model_labels).mean() > 0.999
         assert np.abs(found.confidence.astype(int) - expected.confidence).max() <= 1
+
+
+@pytest.mark.parametrize("lag", [0, 1])
+def test_an_average_along_flow_is_that_of_the_two_frames_own_flow(runtime: Runtime, lag: int) -> None:
+    frames = [slow_frame(i) for i in range(4)]
+    found = segment(FlowEmaSegmenter(runtime, 0.8, METHODS["farneback"], lag=lag), *frames)
+    assert [result.frame for result in found] == frames[: 4 - lag]
+    average: np.ndarray | None = None
+    last: Frame | None = None
+    for result in found:
+        now = single_frame_probabilities(runtime, result.frame)
+        if average is None or last is None:
+            average = now
+        else:
+            flow, _ = METHODS["farneback"].both(last.rgb, result.frame.rgb)
+            average = by_brute_force(flow, average, now, 0.8)
+        last = result.frame
+        labels, _ = resolve(average)
+        assert (result.model_labels == labels).mean() > 0.999
+    in_place = segment(EmaSegmenter(runtime, 0.8), *frames[: 4 - lag])[-1]
+    assert (found[-1].model_labels != in_place.model_labels).mean() > 0.01
+
+
+def slow_frame(index: int) -> Frame:
+    """As `frame`, but so that flow can follow."""
+    return Frame(WORLD[: SIZE[0], 3 * index :][:, : SIZE[1]], frame(index).stamp_ns)
+
+
+def single_frame_probabilities(runtime: Runtime, one: Frame) -> np.ndarray:
+    runtime.encode(one.rgb, 0)
+    valid = np.zeros(runtime.slots, np.float32)
+    valid[0] = 1
+    return softmax(runtime.decode_scores(0, np.zeros(runtime.slots, np.float32), valid))
+
+
+def by_brute_force(flow: Flow, before: np.ndarray, now: np.ndarray, weight: float) -> np.ndarray:
+    """`average_along` pixel by pixel, between the four pixels around a place."""
+    height, width = now.shape[1:]
+    where, followed = flow.at((height, width))
+    result = now.copy()
+    for y, x in np.argwhere(followed):
+        place_x, place_y = np.clip(where[y, x], 0, (width - 1, height - 1))
+        left, top = int(place_x), int(place_y)
+        right, bottom, a, b = min(left + 1, width - 1), min(top + 1, height - 1), place_x - left, place_y - top
+        upper = (1 - a) * before[:, top, left] + a * before[:, top, right]
+        lower = (1 - a) * before[:, bottom, left] + a * before[:, bottom, right]
+        result[:, y, x] = weight * ((1 - b) * upper + b * lower) + (1 - weight) * now[:, y, x]
+    return result
+
+
+def test_two_classes_are_averaged_along_a_flow_by_hand() -> None:
+    backward = np.zeros((1, 4, 2), np.float32)
+    backward[..., 0] = -1, -1, -1, -0.5  # all went right by one pixel, the last by half of one
+    flow = Flow(backward, np.array([[False, True, True, True]]))  # the first was outside before
+    before, now = np.float32([0.9, 0.2, 0.6, 0.4]), np.float32([0.5, 0.5, 0.1, 0.3])
+    both = [np.stack([p, 1 - p])[:, None] for p in (before, now)]
+    average = average_along(flow, *both, 0.8)
+    first = [0.5, 0.8 * 0.9 + 0.2 * 0.5, 0.8 * 0.2 + 0.2 * 0.1, 0.8 * 0.5 + 0.2 * 0.3]
+    np.testing.assert_allclose(average, [[first], [1 - np.float32(first)]], atol=1e-6)
+    np.testing.assert_array_equal(both[1][0, 0], now)  # what came in is as it was
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_average_follows_what_moves_and_starts_afresh_where_it_comes_to_light(method: str) -> None:
+    rng = np.random.default_rng(0)
+    texture = cv2.GaussianBlur(rng.random((96, 256), np.float32), (0, 0), 3)
+    texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    stripes = (np.arange(256) // 12 % 2).astype(np.float32)
+
+    def seen(step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image (96, 128, 3), and probabilities (2, 24, 32) of stripes painted onto the world, 4 px on per step."""
+        cut = slice(100 - 4 * step, 228 - 4 * step)
+        of_stripes = np.tile(stripes[cut][1::4], (24, 1))
+        return np.repeat(texture[:, cut, None], 3, axis=2), 0.1 + 0.8 * np.stack([of_stripes, 1 - of_stripes])
+
+    image, average = seen(0)
+    in_place = average
+    for step in range(1, 4):
+        next_image, now = seen(step)
+        if step == 3:
+            now = np.full_like(now, 0.5)  # the last frame says nothing: what the average holds is seen
+        flow, _ = METHODS[method].both(image, next_image)
+        average = average_along(flow, average, now.astype(np.float32), 0.8)
+        in_place = 0.8 * in_place + 0.2 * now
+        image = next_image
+    truth = seen(3)[1].argmax(axis=0)
+    middle = np.s_[4:-4, 8:-4]
+    assert (average.argmax(axis=0) == truth)[middle].mean() > 0.95
+    assert (in_place.argmax(axis=0) == truth)[middle].mean() < 0.5
+    # What has just come in at the left border has no past.
+    np.testing.assert_array_equal(average[:, 4:-4, 0], 0.5)
 
 
 def test_more_weight_on_the_past_flickers_less(runtime: Runtime) -> None:

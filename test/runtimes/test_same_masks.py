@@ -79,6 +79,20 @@ def test_bf16_masks_are_nearly_equal(model: Path, drive: list[Frame], expected: 
     assert agreement(list(masks(runtime, drive)), expected) >= 0.99
 
 
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_a_part_of_a_larger_image_is_encoded_as_its_copy_is(random_model: Path, name: str) -> None:
+    runtime = load_runtime(random_model, runtime=name, device="cpu", precision="f32")
+    height, width = runtime.input_size
+    larger = np.random.default_rng(0).integers(0, 256, (height, 2 * width, 3), np.uint8)
+    offsets_s, valid = np.zeros(runtime.slots, np.float32), np.eye(1, runtime.slots, dtype=np.float32)[0]
+    part, copy = larger[:, 5 : width + 5], larger[:, 5 : width + 5].copy()
+    scores = []
+    for image in (copy, part):
+        runtime.encode(image, 0)
+        scores.append(runtime.decode_scores(0, offsets_s, valid))
+    np.testing.assert_array_equal(*scores)
+
+
 @pytest.mark.parametrize(("name", "least"), [("torch", 1.0), ("openvino", 0.999)])
 def test_scores_resolve_to_the_labels_of_decode(model: Path, drive: list[Frame], name: str, least: float) -> None:
     runtime = load_runtime(model, runtime=name, device="cpu", precision="f32")

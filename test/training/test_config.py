@@ -20,8 +20,15 @@ def test_every_shipped_config_loads(path: Path) -> None:
 
 
 def test_overrides_reach_into_sections(config_file: Path) -> None:
-    config = load_train_config(config_file, ["steps=9", "model.width=32", "augment.scale=[0.5, 0.6]"])
+    sections = ["steps=9", "model.width=32", "augment.scale=[0.5, 0.6]", "set_loss.points=99"]
+    config = load_train_config(config_file, [*sections, "sources.1.weight=7", "sources.1.strides=[2, 4]"])
     assert (config.steps, config.model.width, config.augment.scale) == (9, 32, (0.5, 0.6))
+    assert (config.set_loss.points, config.sources[1].weight, config.sources[1].strides) == (99, 7, (2, 4))
+    assert config.sources[0].weight == 1
+
+
+def test_a_number_may_be_written_as_people_write_it(config_file: Path) -> None:
+    assert load_train_config(config_file, ["lr=1e-4"]).lr == 1e-4  # to YAML that is a string
 
 
 @pytest.mark.parametrize(
@@ -37,6 +44,19 @@ def test_overrides_reach_into_sections(config_file: Path) -> None:
         ("sources=[{kind: video}]", r"sources\[0\]"),
         ("precision=f8", "precision"),
         ("model.width=33", "width"),
+        ("lr=fast", "lr is 'fast', expected float"),
+        ("augment.crop=[1, 2, 3]", r"augment: crop is \[1, 2, 3\]"),
+        ("set_loss.pionts=9", "pionts"),
+        ("sources.0.kind=film", r"sources\[0\]: kind is 'film', expected one of video, stills, rendered"),
+        ("sources.7.kind=video", "'7' is no place in a list of 2"),
+        ("sources.0.strides=[1, two]", r"sources\[0\]: strides"),
+        ("consistency_pairs=some", "consistency_pairs is 'some', expected one of adjacent, all"),
+        ("consistency_divergence=l3", "l3.*symmetric_kl, kl, js, l2"),
+        ("consistency_mask=void", "void.*stable, all"),
+        ("device=tpu", "tpu.*auto, cpu, cuda"),
+        ("steps=0", "steps is 0, expected at least 1"),
+        ("workers=true", "workers is True, expected int"),
+        ("steps=[", "not YAML"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(config_file: Path, override: str, said: str) -> None:

@@ -8,7 +8,6 @@ from t2g_ros.labels import CAMVID11, CITYSCAPES19, group_matrix
 from t2g_ros.training.losses import (
     coarse_log_probabilities,
     dice_loss,
-    masked_temporal_consistency,
     presence_loss,
     segmentation_loss,
 )
@@ -53,36 +52,54 @@ def test_dice_loss_counts_only_classes_that_are_there() -> None:
     assert dice_loss(p, torch.tensor([[[0]]])).item() == pytest.approx(1 - (2 * 0.5 + 1) / (0.5 + 1 + 1), rel=1e-5)
 
 
-def clip(*frames: torch.Tensor) -> torch.Tensor:
-    return torch.stack(frames, dim=1)  # (1, T, C, h, w)
-
-
-def test_consistency_is_the_symmetric_kl_where_the_label_stays() -> None:
-    a, b = log_p([0.5, 0.5], [0.9, 0.1]), log_p([0.9, 0.1], [0.1, 0.9])
-    labels = torch.tensor([[[[0, 1]], [[0, 0]]]])  # the second pixel changes its label: its jump is right
-    kl = 0.5 * ((0.5 - 0.9) * math.log(0.5 / 0.9) + (0.5 - 0.1) * math.log(0.5 / 0.1))
-    assert masked_temporal_consistency(clip(a, b), labels).item() == pytest.approx(kl, rel=1e-5)
-
-
-def test_consistency_ignores_void_and_is_zero_for_equal_predictions() -> None:
-    a, b = log_p([0.5, 0.5]), log_p([0.9, 0.1])
-    assert masked_temporal_consistency(clip(a, b), torch.full((1, 2, 1, 1), 255)).item() == 0
-    assert masked_temporal_consistency(clip(a, a), torch.zeros(1, 2, 1, 1, dtype=torch.long)).item() == 0
-
-
-def test_consistency_pulls_neighbouring_predictions_together() -> None:
-    scores = torch.tensor([[[[[2.0]], [[0.0]]], [[[0.0]], [[2.0]]]]], requires_grad=True)
-    labels = torch.zeros(1, 2, 1, 1, dtype=torch.long)
-    masked_temporal_consistency(scores.log_softmax(2), labels).backward()
-    assert scores.grad is not None
-    assert scores.grad[0, 0, 0] > 0 > scores.grad[0, 1, 0]
-
-
 def test_presence_supervises_single_classes_only() -> None:
     groups = torch.tensor([[1.0, 0, 0], [0, 1, 1]])  # the second coarse class is two fine ones
     labels = torch.zeros(1, 1, 1, 1, dtype=torch.long)
     logits = torch.tensor([[0.7, 100.0, -100.0]])
     expected = math.log(1 + math.exp(-0.7))
+    assert presence_loss(logits, labels, groups).item() == pytest.approx(expected, rel=1e-5)
+
+
+GROUPS = torch.tensor([[1.0, 0, 0, 0], [0, 1, 1, 0]], dtype=torch.float64)  # the last fine class is unknown to it
+LABELS = torch.tensor([[[0, 1], [255, 1]], [[1, 255], [0, 0]]])
+
+
+def test_gradients_of_segmentation_and_dice_in_a_partial_label_space() -> None:
+    scores = torch.randn(2, 4, 2, 2, dtype=torch.float64, requires_grad=True)
+    weights = torch.tensor([2.0, 3.0], dtype=torch.float64)
+
+    def segmentation(scores: torch.Tensor) -> torch.Tensor:
+        return segmentation_loss(coarse_log_probabilities(scores, GROUPS), LABELS, weights)
+
+    def dice(scores: torch.Tensor) -> torch.Tensor:
+        return dice_loss(coarse_log_probabilities(scores, GROUPS), LABELS)
+
+    assert torch.autograd.gradcheck(segmentation, scores)
+    assert torch.autograd.gradcheck(dice, scores)
+
+
+def test_a_partial_label_space_leaves_the_choice_among_its_fine_classes_free() -> None:
+    """A coarse class pulls up the sum of its fine ones, in proportion to what they have."""
+    scores = torch.tensor([1.0, 0.5, -0.5, 0.0]).view(1, 4, 1, 1).requires_grad_()
+    label = torch.tensor([[[1]]])
+    segmentation_loss(coarse_log_probabilities(scores, GROUPS.float()), label, torch.ones(2)).backward()
+    p = scores.detach().softmax(1).flatten()
+    inside = p[1] + p[2]
+    expected = torch.stack([p[0], p[1] - p[1] / inside, p[2] - p[2] / inside, p[3]])
+    assert torch.allclose(scores.grad.flatten(), expected, atol=1e-6)
+
+
+def test_gradients_of_presence() -> None:
+    logits = torch.randn(2, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: presence_loss(x, LABELS[:, None], GROUPS), logits)
+
+
+def test_nothing_is_absent_from_a_clip_without_labels() -> None:
+    logits = torch.tensor([[5.0, 0, 0], [1.0, 0, 0]])
+    labels = torch.tensor([255, 0]).view(2, 1, 1, 1)
+    groups = torch.tensor([[1.0, 0, 0], [0, 1, 1]])
+    assert presence_loss(logits[:1], labels[:1], groups).item() == 0
+    expected = math.log(1 + math.exp(-1.0))
     assert presence_loss(logits, labels, groups).item() == pytest.approx(expected, rel=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Flicker: how many labels change from one frame to the next, and how many where the truth is at rest."""
+"""Flicker: how many labels change from one frame to the next, along optical flow, and where the truth is at rest."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from t2g_ros.evaluation.metrics.confusion import check_labels
 from t2g_ros.evaluation.metrics.mean import Mean
+from t2g_ros.flow import Flow, carry
 from t2g_ros.labels import IGNORE
 
 
@@ -21,6 +22,11 @@ def flicker(prev: NDArray[np.uint8], cur: NDArray[np.uint8]) -> float:
     labelled = (prev != IGNORE) & (cur != IGNORE)
     total = np.count_nonzero(labelled)
     return np.count_nonzero((prev != cur) & labelled) / total if total else float("nan")
+
+
+def compensated_flicker(prev_labels: NDArray[np.uint8], cur_labels: NDArray[np.uint8], flow: Flow) -> float:
+    """Share, 0..1, of the followed pixels labelled in both frames whose label changed; nan if there is none."""
+    return flicker(carry(prev_labels, flow), cur_labels)
 
 
 class StableFlicker:

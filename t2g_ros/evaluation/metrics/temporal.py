@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix, check_labels
-from t2g_ros.evaluation.metrics.flow import Flow, carry
+from t2g_ros.flow import Flow, carry
 from t2g_ros.labels import IGNORE
 
 

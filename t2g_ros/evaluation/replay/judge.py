@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from t2g_ros.evaluation.metrics.calibration import Calibration
 from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix
 from t2g_ros.evaluation.metrics.consistency import VideoConsistency
-from t2g_ros.evaluation.metrics.flicker import StableFlicker, flicker
-from t2g_ros.evaluation.metrics.flow import Flow, compensated_flicker
+from t2g_ros.evaluation.metrics.flicker import StableFlicker, compensated_flicker, flicker
 from t2g_ros.evaluation.metrics.temporal import TemporalConsistency
 from t2g_ros.evaluation.replay.counts import Counts
+from t2g_ros.flow import Flow
 from t2g_ros.labels import IGNORE
 from t2g_ros.types import Segmentation
 

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.evaluation.corruptions import Corruption
-from t2g_ros.evaluation.metrics.flow import Method
 from t2g_ros.evaluation.replay.conditions import Condition
 from t2g_ros.evaluation.replay.counts import Counts
 from t2g_ros.evaluation.replay.judge import Flows, FrameFigures, Judge, TruthFlicker
+from t2g_ros.flow import Method
 from t2g_ros.labels import IGNORE, LabelSpace, remap_table
 from t2g_ros.sources import Source, SourceFrame
 from t2g_ros.types import Frame, Segmentation
@@ -41,7 +41,7 @@ class Run:
 
     model: str
     mode: str
-    """`memory`, `single_frame` or `ema`."""
+    """`memory`, or one of the baselines' in `evaluation.models`."""
     labels: LabelSpace
     """Classes of its masks."""
     start: Callable[[], Segmenter]

@@ -41,7 +41,14 @@ METRICS = {
 TIMELINES = 6
 """As many are drawn at most."""
 
-COMPARED = {"miou": True, "mvc8": True, "flicker": False, "flicker_compensated": False}
+COMPARED = {
+    "miou": True,
+    "mvc8": True,
+    "mvc16": True,
+    "flicker": False,
+    "flicker_compensated": False,
+    "flicker_stable": False,
+}
 """What the memory is judged by -> whether more is better."""
 
 
@@ -162,6 +169,12 @@ def page_contents(results: dict[str, Any], moments: Sequence[Moment]) -> dict[st
             "drop": any(r["drop"] for r in results["rows"]),
         },
         "corruption_charts": charts.corruptions(series),
+        "robustness": [
+            (s.name, each)
+            for s in series
+            for each in results["robustness"]
+            if (each["model"], each["mode"]) == (s.model, s.mode)
+        ],
         "columns": columns,
         "class_chart": charts.class_bars(series, settings["classes"], settings["colors"]),
         "timelines": timeline_charts,
@@ -170,7 +183,7 @@ def page_contents(results: dict[str, Any], moments: Sequence[Moment]) -> dict[st
         "swatches": list(zip(settings["classes"], settings["colors"], strict=True)),
         "calibration_charts": charts.calibration(series),
         "latency_chart": charts.latency(series),
-        "definitions": definitions(),
+        "definitions": definitions(settings["label_space"]),
         "mode_names": wording.MODES,
         "versions": [f"{package} {version}" for package, version in results["versions"].items() if version],
     }
@@ -206,9 +219,10 @@ def headline_cards(results: dict[str, Any]) -> list[Card]:
 
 def memory_changes(series: Sequence[Series], compared: Sequence[str]) -> list[tuple[str, list[Change]]]:
     """What the memory of each model changes in points, against each other mode of the same model."""
+    several = len({s.model for s in series}) > 1
     return [
         (
-            f"{memory.model} against {wording.MODES[other.mode]}",
+            f"{memory.model if several else ''} against {wording.MODES[other.mode]}".strip(),
             [Change.between(memory.reference[key], other.reference[key], COMPARED[key]) for key in compared],
         )
         for memory in series
@@ -261,7 +275,7 @@ def pictures(moment: Moment) -> list[tuple[str, str]]:
     ]
 
 
-def definitions() -> dict[str, str]:
+def definitions(label_space: str) -> dict[str, str]:
     """Key of a row -> what it is, as metrics.json is documented."""
     documented = load_schema()["properties"]["rows"]["items"]["properties"]
-    return {key: documented[key]["description"] for key in METRICS}
+    return {key: documented[key]["description"].replace("`settings.label_space`", label_space) for key in METRICS}

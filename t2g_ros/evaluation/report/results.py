@@ -82,6 +82,32 @@ def add_drops(rows: list[dict[str, Any]]) -> None:
             each["miou_drop"] = round(base["miou"] - each["miou"], 3)
 
 
+def robustness(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What all corruptions together leave of each model and mode: mean performance under corruption (mPC) and its share
+    of the clean one (rPC), as Michaelis et al., "Benchmarking Robustness in Object Detection" (arXiv 1907.07484), of
+    mIoU. Empty without corruptions or ground truth.
+    """
+    found = []
+    for model, mode in dict.fromkeys((r["model"], r["mode"]) for r in rows):
+        own = [r for r in rows if (r["model"], r["mode"]) == (model, mode)]
+        clean = next(r["miou"] for r in own if r["condition"] == "stride 1")
+        corrupted = [r for r in own if r["corruption"] is not None]
+        if not corrupted or not clean:
+            continue
+        mean = sum(r["miou"] for r in corrupted) / len(corrupted)
+        found.append(
+            {
+                "model": model,
+                "mode": mode,
+                "families": list(dict.fromkeys(r["corruption"] for r in corrupted)),
+                "severities": sorted({r["severity"] for r in corrupted}),
+                "miou": round(mean, 3),
+                "share_of_clean": round(100 * mean / clean, 3),
+            }
+        )
+    return found
+
+
 def versions() -> dict[str, str | None]:
     """Versions of what takes part in the figures, None for what is not installed."""
     own = {"t2g_ros": __version__, "python": platform.python_version()}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-SCHEMA = "t2g_ros.evaluation/1"
+SCHEMA = "t2g_ros.evaluation/2"
 """What `schema` says in every metrics.json of this version."""
 
 

@@ -18,7 +18,13 @@ COLORS = (
     *("#F828F8", "#407000", "#8028F8", "#B81888", "#985858", "#F84868"),
 )
 TRUTH_COLOR = "#808890"
-DASHES = {"memory": "solid", "single_frame": "dash", "ema": "dot"}
+DASHES = {
+    "memory": "solid",
+    "single_frame": "dash",
+    "ema_0.5": "dot",
+    "flow_ema_0.5": "dashdot",
+    "flow_ema_0.8": "longdash",
+}
 # By model; as many as have no divisor in common with the colours, so that the two do not repeat together.
 SYMBOLS = ("circle", "square", "diamond", "cross", "pentagon", "star", "hourglass")
 

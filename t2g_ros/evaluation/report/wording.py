@@ -9,7 +9,13 @@ from typing import Any
 NOTHING = "–"
 """Stands where there is nothing to show."""
 
-MODES = {"memory": "with memory", "single_frame": "frame by frame", "ema": "moving average"}
+MODES = {
+    "memory": "with memory",
+    "single_frame": "frame by frame",
+    "ema_0.5": "average 0.5",
+    "flow_ema_0.5": "average along flow 0.5",
+    "flow_ema_0.8": "average along flow 0.8",
+}
 
 
 def known(value: float | None) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from t2g_ros.errors import InputError
 from t2g_ros.labels import RAW_IDS, LabelSpace
 from t2g_ros.sources.base import Losses, Source, SourceFrame
-from t2g_ros.sources.images import check_label_size, read_ids, read_labelled
+from t2g_ros.sources.images import check_label_size, read_ids, read_labelled, read_rgb
 from t2g_ros.types import NS_PER_S, Frame
 
 
@@ -65,18 +65,18 @@ class DatasetSource(Source):
         super().__init__()
         self.path = root
         self.sequence = sequence
-        self._frames = list(frames)
+        self.frames = tuple(frames)
         self._format = labels
-        self.count = len(self._frames)
-        span_ns = self._frames[-1].stamp_ns - self._frames[0].stamp_ns
+        self.count = len(self.frames)
+        span_ns = self.frames[-1].stamp_ns - self.frames[0].stamp_ns
         self.fps = (self.count - 1) * NS_PER_S / span_ns if span_ns > 0 else fps
-        if any(frame.labels for frame in self._frames):
+        if any(frame.labels for frame in self.frames):
             self.label_space = labels.space
         else:
             self.assumptions = (f"{sequence}: no frame has labels; looked for them at {labels_at}",)
 
     def _read(self, keep: Callable[[int], bool], losses: Losses) -> Iterator[SourceFrame]:
-        for index, item in enumerate(self._frames):
+        for index, item in enumerate(self.frames):
             if not keep(index):
                 continue
             read = read_labelled(item.image, item.labels, self._read_labels, losses)
@@ -84,13 +84,37 @@ class DatasetSource(Source):
                 rgb, labels = read
                 yield SourceFrame(Frame(rgb, item.stamp_ns), item.image.stem, labels, index)
 
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the pixels and labels of one frame, as of `SourceFrame`.
+
+        Raises:
+            InputError: a file cannot be decoded, or the labels are not those of the image.
+        """
+        rgb, labels = read_rgb(self.frames[index].image), self.labels(index)
+        path = self.frames[index].labels
+        if path is not None and labels is not None:
+            check_label_size(path, labels, (rgb.shape[0], rgb.shape[1]))
+        return rgb, labels
+
+    def labels(self, index: int) -> np.ndarray | None:
+        """Return one frame's (H, W) uint8 ids of the label space, 255 = void; None where it has no labels.
+
+        Raises:
+            InputError: they cannot be decoded, or are not the official files.
+        """
+        path = self.frames[index].labels
+        return None if path is None else self._read_ids(path)
+
     def _read_labels(self, path: Path, size: tuple[int, int]) -> np.ndarray:
-        try:
-            labels = self._format.read(path)
-        except ValueError as error:
-            raise InputError(f"labels {path}: {error}; expected the official files, not remapped ones") from error
+        labels = self._read_ids(path)
         check_label_size(path, labels, size)
         return labels
+
+    def _read_ids(self, path: Path) -> np.ndarray:
+        try:
+            return self._format.read(path)
+        except ValueError as error:
+            raise InputError(f"labels {path}: {error}; expected the official files, not remapped ones") from error
 
     @property
     def name(self) -> str:
@@ -98,7 +122,7 @@ class DatasetSource(Source):
         return self.sequence
 
     def _files(self) -> Iterable[Path]:
-        return [path for item in self._frames for path in (item.image, item.labels) if path is not None]
+        return [path for item in self.frames for path in (item.image, item.labels) if path is not None]
 
 
 def subfolder(dataset: str, path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Flicker without motion: labels are carried along optical flow before they are compared. For offline use."""
+"""Dense optical flow between two frames, checked forward against backward. For offline use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from t2g_ros.evaluation.metrics.flicker import flicker
 from t2g_ros.labels import IGNORE
 
 FARNEBACK = {
@@ -49,20 +48,32 @@ class Flow:
     """(h, w): the place lies inside the previous frame, and the flow from there leads back here."""
     size: tuple[int, int] | None = None
 
+    def at(self, size: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """The flow on a grid of its own.
+
+        Args:
+            size: (h, w) of the grid, which lies over the same frames.
+
+        Returns:
+            (h, w, 2) float32: for every pixel of the current frame its place in the previous one, x and y in pixels of
+            the grid; (h, w) uint8: 1 where it is followed.
+        """
+        grid = self.followed.shape[0], self.followed.shape[1]
+        height, width = size
+        flow, followed = self.backward, self.followed.view(np.uint8)
+        if grid != size:
+            stretch = np.diag([width / grid[1], height / grid[0]])  # NumPy takes ten times as long
+            flow = np.asarray(cv2.resize(cv2.transform(flow, stretch), (width, height)), np.float32)
+            followed = np.asarray(cv2.resize(followed, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+        return np.asarray(cv2.add(flow, _grid(height, width)), np.float32), followed
+
     @cached_property
     def places(self) -> NDArray[np.int16]:
         """(H, W, 2): for every pixel of the current frame the nearest one of the previous, outside if not followed.
 
         It is the flow at the frames' size, as the map that `cv2.remap` is fastest with.
         """
-        grid = self.followed.shape[0], self.followed.shape[1]
-        height, width = size = self.size or grid
-        flow, followed = self.backward, self.followed.view(np.uint8)
-        if grid != size:
-            stretch = np.diag([width / grid[1], height / grid[0]])  # NumPy takes ten times as long
-            flow = np.asarray(cv2.resize(cv2.transform(flow, stretch), (width, height)), np.float32)
-            followed = np.asarray(cv2.resize(followed, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
-        where = cv2.add(flow, _grid(height, width))
+        where, followed = self.at(self.size or (self.followed.shape[0], self.followed.shape[1]))
         nearest, _ = cv2.convertMaps(where, None, cv2.CV_16SC2, nninterpolation=True)  # type: ignore[call-overload]
         return np.asarray(cv2.copyTo(nearest, followed, np.full_like(nearest, OUTSIDE)), np.int16)
 
@@ -142,11 +153,6 @@ def carry(prev_labels: NDArray[np.uint8], flow: Flow) -> NDArray[np.uint8]:
     border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": IGNORE}
     carried = cv2.remap(prev_labels, flow.places, None, cv2.INTER_NEAREST, **border)  # type: ignore[call-overload]
     return np.asarray(carried, np.uint8)
-
-
-def compensated_flicker(prev_labels: NDArray[np.uint8], cur_labels: NDArray[np.uint8], flow: Flow) -> float:
-    """Share, 0..1, of the followed pixels labelled in both frames whose label changed; nan if there is none."""
-    return flicker(carry(prev_labels, flow), cur_labels)
 
 
 @lru_cache(maxsize=4)

@@ -1,4 +1,4 @@
-"""Flow-compensated flicker on known motion, and on the drive whose figure is known."""
+"""Optical flow and flicker along it, on known motion and on the drive whose figure is known."""
 
 import math
 from pathlib import Path
@@ -6,21 +6,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from t2g_ros.evaluation.metrics.flicker import flicker
-from t2g_ros.evaluation.metrics.flow import (
+from t2g_ros.evaluation.metrics.flicker import compensated_flicker, flicker
+from t2g_ros.flow import (
     DIS_WIDTH,
     METHODS,
     Flow,
     carry,
-    compensated_flicker,
     dis_both,
     farneback,
     farneback_both,
 )
+from t2g_ros.labels import IGNORE
 
 H, W = 120, 160
-CAMVID = Path(__file__).parents[3] / "shared" / "data" / "camvid" / "val"
+CAMVID = Path(__file__).parents[2] / "shared" / "data" / "camvid" / "val"
 
 
 def world(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -140,6 +143,40 @@ def test_only_followed_and_labelled_pixels_count() -> None:
     assert compensated_flicker(labels, np.array([[1, 9, 255, 3, 3]], np.uint8), flow) == 0.5
     nowhere = Flow(backward, np.zeros((1, 5), bool))
     assert math.isnan(compensated_flicker(labels, labels, nowhere))
+
+
+@given(
+    arrays(np.uint8, (2, 4, 6), elements=st.sampled_from([0, 1, 2, IGNORE])),
+    arrays(np.int8, (4, 6, 2), elements=st.integers(-3, 3)),
+    arrays(np.bool_, (4, 6)),
+)
+def test_compensated_flicker_equals_following_pixel_by_pixel(
+    pair: np.ndarray, step: np.ndarray, followed: np.ndarray
+) -> None:
+    prev, cur = pair
+    changed = []
+    for y, x in np.argwhere(followed):
+        from_x, from_y = x + int(step[y, x, 0]), y + int(step[y, x, 1])
+        if 0 <= from_x < 6 and 0 <= from_y < 4:
+            before, now = prev[from_y, from_x], cur[y, x]
+            if IGNORE not in (before, now):
+                changed.append(before != now)
+    expected = np.mean(changed) if changed else np.nan
+    found = compensated_flicker(prev, cur, Flow(step.astype(np.float32), followed))
+    np.testing.assert_allclose(found, expected)
+
+
+def test_a_flow_on_another_grid_has_that_grid_s_pixels() -> None:
+    backward = np.zeros((2, 4, 2), np.float32)
+    backward[:, :2] = 1, -0.5  # the left half came from the right and above
+    flow = Flow(backward, np.array([[True, True, True, False]] * 2), size=(4, 8))
+    where, followed = flow.at((8, 16))
+    np.testing.assert_array_equal(followed, [[1] * 12 + [0] * 4] * 8)
+    y, x = np.mgrid[:8, :16]
+    np.testing.assert_allclose(where[:, :5], np.stack([x + 4, y - 2], axis=-1)[:, :5])
+    np.testing.assert_allclose(where[:, 11:], np.stack([x, y], axis=-1)[:, 11:])
+    own, _ = flow.at((2, 4))
+    np.testing.assert_allclose(own[0, 0], (1, -0.5))
 
 
 def test_sizes_that_differ_are_refused() -> None:
