@@ -89,6 +89,8 @@ def _save_random(config: ModelConfig, folder: Path, checkpoints: Path | None = N
     nn.init.normal_(network.queries.shared)
     if network.pixel_memory is not None:
         nn.init.normal_(network.pixel_memory.write.weight, std=0.1)
+    if network.hungarian:
+        nn.init.normal_(network.memory_decoder.class_head.weight)  # queries of many classes
     for module in network.modules():
         if isinstance(module, (nn.LayerNorm, nn.BatchNorm2d, nn.GroupNorm)):
             nn.init.ones_(module.weight)
