@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         overlay=not args.no_overlay,
         masks_bag=args.masks_bag,
         threads=args.threads,
-        command=["t2g", *sys.argv[1:]],
+        command=args.command_line,
     )
     with shards.together():
         evaluation = Evaluation(sources, args.model or [DEFAULT_MODEL], partial(runtime_from, args), options, shards)
