@@ -86,7 +86,8 @@ def _save_random(config: ModelConfig, folder: Path, checkpoints: Path | None = N
             nn.init.xavier_normal_(parameter)
         elif parameter.dim() == 1:
             nn.init.normal_(parameter, std=0.1)
-    nn.init.normal_(network.queries.shared)
+    if config.stability_queries:
+        nn.init.normal_(network.queries.shared)
     if network.pixel_memory is not None:
         nn.init.normal_(network.pixel_memory.write.weight, std=0.1)
     if network.hungarian:

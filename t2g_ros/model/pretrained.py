@@ -7,7 +7,7 @@ from pathlib import Path
 
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
-from t2g_ros.model.encoders.build import complete_depth, complete_encoder, load_depth_encoder, load_encoder
+from t2g_ros.model.encoders.load import complete_depth, complete_encoder, load_depth_encoder, load_encoder
 from t2g_ros.model.encoders.text import complete_text, encode_classes
 from t2g_ros.model.time2general import Time2General
 

@@ -10,7 +10,6 @@ from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.deformable_decoder import DeformablePixelDecoder
 from t2g_ros.model.encoders.build import build_depth_encoder, build_encoder
-from t2g_ros.model.encoders.vit import ViTEncoder
 from t2g_ros.model.memory_decoder import MemoryDecoder
 from t2g_ros.model.pixel_decoder import PixelDecoder
 from t2g_ros.model.pixel_memory import PixelMemory
@@ -80,15 +79,16 @@ class Time2General(nn.Module):
     def _build_stability_queries(self) -> None:
         """The queries have a plain transformer's width; of other encoders, whose stages differ, the decoder's."""
         config, encoder = self.config, self.encoder
-        plain = isinstance(encoder, ViTEncoder)
-        width = next(iter(encoder.layers.values())) if plain else config.width
+        width = next(iter(encoder.layers.values())) if encoder.has_tokens else config.width
         self.queries = StabilityQueries(config.queries, width, config.query_rank, len(encoder.layers))
         if config.text is not None:
             self.text = TextStep(self.classes, config.text.width, width)
         self.modulation: nn.Module = (
-            TokenModulation(width, depth=self.depth is not None) if plain else StageModulations(encoder.layers, width)
+            TokenModulation(width, depth=self.depth is not None)
+            if encoder.has_tokens
+            else StageModulations(encoder.layers, width)
         )
-        self.query_in: nn.Module = nn.Linear(width, config.width) if plain else nn.Identity()
+        self.query_in: nn.Module = nn.Linear(width, config.width) if encoder.has_tokens else nn.Identity()
         self.query_out = nn.Linear(3 * config.width, config.width)
 
     def encode(self, image: Tensor) -> FrameFeatures:

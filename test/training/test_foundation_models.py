@@ -138,8 +138,14 @@ def test_training_resumes_leaves_frozen_weights_alone_and_ends_in_masks(
     assert a.keys() == b.keys()
     assert all(torch.equal(a[key], b[key]) for key in a)
 
+    (drive / "clip.yaml").write_text("fps: 30\nlabels: camvid11\n")
+    options = ["--frames", str(drive), "--model", str(whole), "--runtime", "torch", "--out"]
+    assert t2g(["evaluate", *options, str(tmp_path / "evaluation")]) == 0
+    rows = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())["rows"]
+    assert rows[0]["model"] == "large_test"
+    assert 0 <= rows[0]["miou"] <= 1
     out = tmp_path / "masks"
-    assert t2g(["predict", "--frames", str(drive), "--model", str(whole), "--runtime", "torch", "--out", str(out)]) == 0
+    assert t2g(["predict", *options, str(out)]) == 0
     masks = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in sorted(out.glob("*.png"))]
     assert len(masks) == 8
     assert masks[0].shape == (96, 160)

@@ -18,6 +18,8 @@ A plain transformer's features are tokens (B, N, C) without its class token; all
 class Encoder(nn.Module, ABC):
     """From an image to features, layer by layer; the stability queries read and change what leaves a layer."""
 
+    has_tokens = False
+    """Whether the features that are modulated are tokens, all of one width, instead of maps."""
     channels: dict[int, int]
     """Stride -> channels of what `forward` returns."""
     layers: dict[str, int]

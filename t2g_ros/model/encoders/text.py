@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers import AutoTokenizer, CLIPTextModelWithProjection
 
 from t2g_ros.errors import ModelError
-from t2g_ros.model.encoders.pretrained import UNREADABLE, locate, read_config, read_network
+from t2g_ros.model.encoders.checkpoints import UNREADABLE, locate, read_config, read_network
 from t2g_ros.model.sections import TextConfig
 
 WHERE = "text.pretrained"

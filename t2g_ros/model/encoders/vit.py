@@ -125,6 +125,8 @@ class ViTEncoder(Encoder):
         taps: numbers of the four layers, the first layer being 1.
     """
 
+    has_tokens = True
+
     def __init__(self, trunk: ViTTrunk, taps: Sequence[int]) -> None:
         super().__init__()
         self.normalize = ImageNetNormalization()

@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers import ConvNextBackbone, SwinBackbone
 
 from t2g_ros.model.encoders.backbone import BackboneEncoder
-from t2g_ros.model.encoders.build import build_encoder, complete_encoder, load_encoder
+from t2g_ros.model.encoders.build import build_encoder
+from t2g_ros.model.encoders.load import complete_encoder, load_encoder
 from t2g_ros.model.sections import EncoderConfig
 
 IMAGE = torch.rand(2, 3, 64, 128, generator=torch.Generator().manual_seed(0)) * 255

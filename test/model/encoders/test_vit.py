@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import Dinov2Model, DINOv3ViTModel
 
-from t2g_ros.model.encoders.build import build_encoder, complete_encoder, load_encoder
+from t2g_ros.model.encoders.build import build_encoder
+from t2g_ros.model.encoders.load import complete_encoder, load_encoder
 from t2g_ros.model.encoders.vit import ViTEncoder
 from t2g_ros.model.sections import EncoderConfig
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
+from transformers import AutoConfig, PreTrainedConfig
 from transformers.utils import logging as transformers_logging
 
 from t2g_ros.errors import ModelError
 
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError)
 """What `transformers` raises for checkpoints that are missing, damaged or of another kind."""
-NOT_ARCHITECTURE = {
-    *("architectures", "dtype", "transformers_version", "id2label", "label2id", "problem_type", "is_encoder_decoder"),
-    *("out_features", "out_indices", "stage_names", "output_attentions", "output_hidden_states", "return_dict"),
-    "chunk_size_feed_forward",
-}
-"""Entries of a config.json that do not say how the network is built."""
 
 
 def read_config(pretrained: str, base: Path, where: str) -> PreTrainedConfig:
@@ -45,7 +39,7 @@ def read_config(pretrained: str, base: Path, where: str) -> PreTrainedConfig:
 
 def read_network(
     kind: type[Any], pretrained: str, base: Path, where: str, *, new: tuple[str, ...] = (), **options: Any
-) -> PreTrainedModel:
+) -> Any:
     """Read a checkpoint's weights into a network of the class `kind`.
 
     Args:
@@ -79,40 +73,6 @@ def locate(pretrained: str, base: Path) -> str:
     """The folder of that name below `base`, else the name itself, for the hub."""
     folder = base / Path(pretrained).expanduser()
     return str(folder) if folder.is_dir() else pretrained
-
-
-def architecture(config: PreTrainedConfig) -> dict[str, Any]:
-    """What has to be kept of a checkpoint's config to build its network again."""
-    return {
-        key: value for key, value in config.to_dict().items() if key not in NOT_ARCHITECTURE and not key.startswith("_")
-    }
-
-
-def built_config(kept: Mapping[str, Any], types: tuple[str, ...], where: str, **changes: Any) -> Any:
-    """The config of `transformers` that `architecture` was made of.
-
-    Args:
-        kept: what `architecture` returned.
-        types: model types that are allowed.
-        where: the key of our config that holds it, for the error.
-        changes: values to use instead.
-
-    Raises:
-        ModelError: the type is another one, or a key or value is wrong.
-    """
-    values = dict(kept)
-    if not values:
-        raise ModelError(f"{where}: is empty; set 'pretrained' beside it, and training fills it in")
-    found = values.pop("model_type", None)
-    if found not in types:
-        raise ModelError(f"{where}: model_type is {found!r}, expected one of {', '.join(types)}")
-    unknown = sorted(values.keys() - AutoConfig.for_model(found).to_dict().keys())
-    if unknown:
-        raise ModelError(f"{where}: unknown key(s) {unknown} for a {found}")
-    try:
-        return AutoConfig.for_model(found, **(values | changes))
-    except Exception as error:  # whatever the config class checks its values with
-        raise ModelError(f"{where}: no config of a {found} ({error})") from error
 
 
 def _unreadable(pretrained: str, base: Path, where: str, error: BaseException) -> ModelError:

@@ -10,14 +10,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from t2g_ros.errors import ModelError
-from t2g_ros.model.encoders.build import (
-    build_depth_encoder,
-    build_encoder,
-    complete_depth,
-    complete_encoder,
-    load_depth_encoder,
-    load_encoder,
-)
+from t2g_ros.model.encoders.build import build_depth_encoder, build_encoder
+from t2g_ros.model.encoders.load import complete_depth, complete_encoder, load_depth_encoder, load_encoder
 from t2g_ros.model.encoders.text import complete_text, encode_classes
 from t2g_ros.model.sections import DepthConfig, EncoderConfig, TextConfig
 
