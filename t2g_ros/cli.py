@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"unrecognized arguments: {' '.join(unknown)}")
         if unknown:
             args.ros_args = unknown
+        args.command_line = ["t2g", *(sys.argv[1:] if argv is None else argv)]
         return int(args.run(args))
     except (T2GError, OSError) as error:  # an OSError names the file that cannot be read
         print(f"t2g: {error}", file=sys.stderr)

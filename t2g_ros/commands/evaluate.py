@@ -88,7 +88,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser.add_argument("--baselines", action="store_true", help="also without memory, alone and averaged over time")
     parser.add_argument("--classes", metavar="NAME", help="label space to judge in, such as dgvss15")
     parser.add_argument("--flow", default="dis", choices=("dis", "farneback"), help="optical flow (default: dis)")
-    parser.add_argument("--clip-span-s", type=positive_float, default=1.0, metavar="S", help="as the node's parameter")
+    parser.add_argument("--clip-span-s", type=positive_float, default=0.5, metavar="S", help="as the node's parameter")
     parser.add_argument("--max-gap-s", type=positive_float, default=2.0, metavar="S", help="as the node's parameter")
     parser.add_argument("--lag-frames", type=natural_int, default=0, metavar="N", help="as the node's parameter")
     parser.add_argument("--no-overlay", action="store_true", help="write no overlay.mp4")
@@ -118,7 +118,7 @@ def run(args: argparse.Namespace) -> int:
         overlay=not args.no_overlay,
         masks_bag=args.masks_bag,
         threads=args.threads,
-        command=["t2g", *sys.argv[1:]],
+        command=args.command_line,
     )
     with shards.together():
         evaluation = Evaluation(sources, args.model or [DEFAULT_MODEL], partial(runtime_from, args), options, shards)

@@ -42,7 +42,7 @@ class Options:
     """Label space to judge in; None takes the finest that model and ground truth map to."""
     flow: str = "dis"
     """A key of `flow.METHODS`."""
-    clip_span_s: float = 1.0
+    clip_span_s: float = 0.5
     max_gap_s: float = 2.0
     lag_frames: int = 0
     overlay: bool = True

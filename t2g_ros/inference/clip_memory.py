@@ -13,9 +13,9 @@ class ClipMemory:
     The newest `lag + 1` frames are always held. A frame that grows older than that becomes an anchor if it lies
     nearer than its successor to one spacing, `span_s` over the number of anchor slots, after the last anchor, and
     is forgotten otherwise. So a fast camera fills the span evenly instead of with its last few frames, a slow one
-    keeps every frame, and jitter moves an anchor by no more than a frame. Nothing is allocated after construction,
-    and a slot is never moved: a frame's cached keys stay valid as it ages, because its age enters only through the
-    offsets.
+    keeps every frame, and jitter moves an anchor by no more than a frame. The last anchor takes part however old it
+    is, the others within the span. Nothing is allocated after construction, and a slot is never moved: a frame's
+    cached keys stay valid as it ages, because its age enters only through the offsets.
 
     Args:
         slots: T, the frames held.
@@ -91,4 +91,6 @@ class ClipMemory:
         valid = np.zeros(self.slots, np.float32)
         for slot in (*self._anchors, *self._recent):
             valid[slot] = abs(offsets_ns[slot]) <= self._horizon_ns
+        # A camera may be slower than the span is long: the last frame is better than none.
+        valid[self._anchors[-1:]] = 1
         return (offsets_ns / NS_PER_S * valid).astype(np.float32), valid

@@ -43,7 +43,7 @@ class StreamSegmenter:
         self,
         runtime: Runtime,
         *,
-        clip_span_s: float = 1.0,
+        clip_span_s: float = 0.5,
         max_gap_s: float = 2.0,
         lag: int = 0,
         output_resolution: str = "source",

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.training.augment import AugmentConfig
-from t2g_ros.training.config_values import ConfigError, build, override
+from t2g_ros.training.config_values import ConfigError, build, override, read_values
 from t2g_ros.training.consistency import DIVERGENCES, MASKS, PAIRS
 from t2g_ros.training.matcher import SetLossConfig
 
@@ -152,15 +150,13 @@ class TrainConfig:
 def load_train_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
     """Read a config and apply `key=value` overrides (dots reach into sections and lists, values are YAML).
 
+    A file with the key `base` is that other file, beside it, with its own keys in place of those there; sections are
+    merged key by key, lists replaced.
+
     Raises:
         ConfigError, ModelError: the file, a key or a value is wrong; the message names it.
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"training config {path}: cannot be read ({error})") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"training config {path}: found {type(values).__name__}, expected a mapping")
+    values = read_values(path)
     for text in overrides or []:
         override(values, text)
     where = f"training config {path}"

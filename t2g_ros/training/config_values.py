@@ -1,10 +1,11 @@
-"""Plain YAML values into config dataclasses: every key and type checked, single keys overridable."""
+"""YAML files into config dataclasses: every key and type checked, single keys overridable."""
 
 from __future__ import annotations
 
 import types
 from contextlib import suppress
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
@@ -16,6 +17,32 @@ Config = TypeVar("Config")
 
 class ConfigError(T2GError):
     """A training config names an unknown key or holds a value of the wrong kind."""
+
+
+def read_values(path: Path) -> dict[str, Any]:
+    """Read a YAML file, on top of the one that it names as its `base`.
+
+    Raises:
+        ConfigError: a file cannot be read, is no mapping, or names a base in another folder.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"training config {path}: cannot be read ({error})") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"training config {path}: found {type(values).__name__}, expected a mapping")
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    if not isinstance(base, str) or Path(base).name != base or base == path.name:
+        # Relative paths start at the folder of a config: in two folders they would mean two things.
+        raise ConfigError(f"training config {path}: base is {base!r}, expected the name of another file in its folder")
+    return _merged(read_values(path.with_name(base)), values)
+
+
+def _merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    both = {k: _merged(base[k], v) for k, v in values.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    return base | values | both
 
 
 def build(kind: type[Config], values: Any, where: str) -> Config:

@@ -19,13 +19,15 @@ from t2g_ros.inference.clip_memory import ClipMemory
 from t2g_ros.inference.segmenter import SHRINK
 from t2g_ros.labels import IGNORE, remap_table, space
 from t2g_ros.model.time2general import FrameFeatures, Time2General, resolve
-from t2g_ros.training.clips import MAX_GAP_S, labelled_frames
+from t2g_ros.training.clips import labelled_frames
 from t2g_ros.training.config import ValidationConfig
 from t2g_ros.training.drives import Drive, open_footage
 from t2g_ros.types import NS_PER_S
 
-CLIP_SPAN_S = 1.0
-"""Seconds that the memory of a stream reaches back: the node's default."""
+CLIP_SPAN_S = 0.5
+"""Seconds that the memory of a stream reaches back, as the node's by default."""
+MAX_GAP_S = 2.0
+"""A longer pause empties it, as the node's by default."""
 WINDOW = 8
 """Frames of a window of mVC."""
 

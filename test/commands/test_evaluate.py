@@ -221,6 +221,7 @@ def test_the_record_says_what_was_evaluated_how_and_where(evaluate: Evaluate, dr
     assert metrics["inputs"][0]["sha256"] == open_source(frames=drive).content_hash()
     assert metrics["models"][0]["sha256"] == hashlib.sha256(random_model.read_bytes()).hexdigest()
     assert metrics["models"][0]["runtime"] == "torch"
+    assert metrics["command"][:6] == ["t2g", "evaluate", "--frames", str(drive), "--clip-span-s", "0.5"]
     assert metrics["settings"]["clip_span_s"] == 0.5
     assert "DIS" in metrics["settings"]["flow"]
     assert metrics["versions"]["opencv"] == cv2.__version__

@@ -81,11 +81,18 @@ def test_the_memory_begins_with_what_there_is() -> None:
     assert [len(view) for view in views] == [1, 2, 3, 4, 5, 5, 5, 5]
 
 
-def test_frames_beyond_the_horizon_take_no_part() -> None:
+def test_frames_beyond_the_horizon_take_no_part_but_for_the_last() -> None:
     memory = ClipMemory(SLOTS, SPAN_S)
     view = feed(memory, np.array([0, 0.25, 0.5, 1.74]))[-1]
     assert sorted(view.values()) == pytest.approx([-1.24, 0])
-    assert len(feed(memory, np.array([3.5]))[-1]) == 1
+    view = feed(memory, np.array([3.5]))[-1]
+    assert sorted(view.values()) == pytest.approx([-1.76, 0])
+
+
+@pytest.mark.parametrize("rate_hz", [1.5, 0.7])
+def test_a_camera_slower_than_the_span_remembers_its_last_frame(rate_hz: float) -> None:
+    for view in feed(ClipMemory(SLOTS, 0.5), steady(rate_hz))[1:]:
+        assert sorted(view.values()) == pytest.approx([-1 / rate_hz, 0])
 
 
 @pytest.mark.parametrize("lag", [1, 2, 4])
@@ -153,7 +160,8 @@ def test_what_holds_for_any_stream(slots: int, lag: int, span_s: float, steps_ns
         assert not offsets_s[valid == 0].any()
         for stamp, slot in held.items():
             assert offsets_s[slot] == pytest.approx((stamp - memory.stamp_ns(reference)) / NS_PER_S, rel=1e-6)
-            assert abs(offsets_s[slot]) <= horizon_s + 1e-6
+            if abs(offsets_s[slot]) > horizon_s + 1e-6:  # only the last of the frames before
+                assert stamp == max(other for other in held if other < memory.stamp_ns(reference))
             # A frame stays where it was encoded.
             assert slot == slot_of.get(stamp, claimed if stamp == stamp_ns else None)
         # Every frame of the recent past and of the future within the horizon is there.

@@ -70,7 +70,7 @@ def test_streaming_equals_the_whole_clip(
     resolve = torch_runtime.resolve
     monkeypatch.setattr(torch_runtime, "resolve", keep)
     runtime = load_runtime(random_model, runtime="torch", precision="f32", input_size=SIZE, threads=1)
-    segmenter = StreamSegmenter(runtime, lag=lag)
+    segmenter = StreamSegmenter(runtime, clip_span_s=1.0, lag=lag)
     network, twin = load_model(random_model), ClipMemory(runtime.slots, 1.0, lag)
     by_stamp: dict[int, Frame] = {}
     for one in stream(36, rate_hz):
@@ -207,7 +207,7 @@ def test_a_bad_frame_is_refused_and_the_memory_is_as_before(
 @pytest.mark.parametrize("lag", [1, 3])
 def test_a_lag_returns_the_frame_that_is_due(runtime: Runtime, lag: int) -> None:
     frames = list(stream(12))
-    segmenter = StreamSegmenter(runtime, lag=lag)
+    segmenter = StreamSegmenter(runtime, clip_span_s=1.0, lag=lag)
     results = [segmenter.step(one) for one in frames]
     assert results[:lag] == [None] * lag
     assert [result.frame for result in results[lag:] if result] == frames[:-lag]
@@ -278,7 +278,7 @@ def resident_bytes() -> int:
 def test_2000_frames_change_no_allocation(segmenter: StreamSegmenter, runtime: Runtime) -> None:
     def buffers() -> list[int]:
         held = runtime._buffers  # type: ignore[attr-defined]
-        return [b.data_ptr() for b in held] if runtime.name == "torch" else [b.ctypes.data for b in held.values()]
+        return [b.data_ptr() for b in held.values()] if runtime.name == "torch" else [b.ctypes.data for b in held]
 
     frames = list(stream(100, 30))  # a bag that loops
 

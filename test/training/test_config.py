@@ -64,6 +64,18 @@ def test_a_wrong_key_or_value_is_named(config_file: Path, override: str, said: s
         load_train_config(config_file, [override])
 
 
+def test_a_config_may_build_on_another_one(config_file: Path) -> None:
+    path = config_file.with_name("more.yaml")
+    path.write_text("base: train.yaml\nsteps: 9\naugment: {scale: [0.5, 0.6]}\nvalidation: []\n")
+    config, base = load_train_config(path, ["lr=0.5"]), load_train_config(config_file)
+    assert (config.steps, config.lr, config.augment.scale, config.validation) == (9, 0.5, (0.5, 0.6), ())
+    assert (config.model, config.sources, config.augment.crop) == (base.model, base.sources, base.augment.crop)
+    for wrong in ("elsewhere/train.yaml", "more.yaml", "7"):
+        path.write_text(f"base: {wrong}\n")
+        with pytest.raises(ConfigError, match=r"more\.yaml: base is .*expected the name of another file"):
+            load_train_config(path)
+
+
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bad.yaml"
     path.write_text("- a\n- b\n")

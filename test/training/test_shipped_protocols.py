@@ -5,14 +5,17 @@ from pathlib import Path
 import pytest
 from dataset_trees import TREES, write_ids, write_image
 
-from t2g_ros.labels import DGVSS15
+from t2g_ros.labels import DGVSS15, space
 from t2g_ros.model.checkpoint import load_model
 from t2g_ros.training import trainer
 from t2g_ros.training.config import load_train_config
-from t2g_ros.training.drives import open_footage
+from t2g_ros.training.drives import open_footage, supervision
 
 CONFIGS = Path(__file__).parents[2] / "config" / "train"
-SMALL = ["model.width=16", "model.query_rank=4", "model.input_size=[64, 128]", "augment.crop=[64, 64]"]
+SMALL = [
+    "model={name: small, labels: dgvss15, input_size: [64, 128], width: 16, query_rank: 4}",
+    "augment.crop=[64, 64]",
+]
 SHORT = ["steps=2", "clips_per_step=2", "workers=1", "threads=1", "device=cpu", "warmup_steps=1"]
 
 
@@ -51,4 +54,15 @@ def test_the_protocols_train_the_15_classes_on_one_source_and_watch_what_they_ho
 def test_two_steps_on_an_official_layout(name: str, tmp_path: Path) -> None:
     overrides = [*official(tmp_path / "data", name), *SMALL, *SHORT]
     weights = trainer.main(CONFIGS / f"{name}.yaml", overrides, tmp_path / "out")
-    assert load_model(weights).config.labels == load_train_config(CONFIGS / f"{name}.yaml").model.labels
+    assert load_model(weights).config.labels == "dgvss15"
+
+
+SPACE_OF = {"cityscapes": "cityscapes19", "kitti360": "cityscapes19", "apolloscape": "dgvss15"}
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_labels_of_every_shipped_config_fit_its_model(path: Path) -> None:
+    config = load_train_config(path)
+    for data in (*config.sources, *config.validation):
+        name = data.labels if data.layout == "folder" else SPACE_OF.get(data.layout, data.layout)
+        supervision(space(name), space(config.model.labels), path.name)
