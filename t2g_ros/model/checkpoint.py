@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -31,7 +32,8 @@ def load_model(path: Path) -> Time2General:
             shape or not finite, or the weights were trained for another label space.
     """
     config = ModelConfig.load(path.with_suffix(".yaml"))
-    network = Time2General(config)
+    with _uninitialized(config):
+        network = Time2General(config)
     expected = network.state_dict()
     found, metadata = _read(path)
     labels = metadata.get("labels", config.labels)
@@ -85,3 +87,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise ModelError(f"weights {path}: not a readable safetensors file ({error})") from error
+
+
+def _uninitialized(config: ModelConfig) -> AbstractContextManager[None]:
+    """Build large encoders without drawing random weights, which takes longer than reading those of the file."""
+    if config.encoder.kind == "mobilenet_v2":
+        return nullcontext()
+    from transformers.initialization import no_init_weights
+
+    return no_init_weights()
