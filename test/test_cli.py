@@ -105,7 +105,9 @@ def test_an_interrupt_stops_quietly_and_leaves_no_half_bag(tmp_path: Path) -> No
         _, stderr = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert process.returncode == 130
+    # A shell reports 130 for both: where the interrupt met code that a library compiles by `exec`, CPython ends the
+    # process by the signal itself, though the exception was handled.
+    assert process.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in stderr
     assert not (tmp_path / "b").exists()
 
