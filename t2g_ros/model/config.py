@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from t2g_ros.checked import build
 from t2g_ros.errors import ModelError
 from t2g_ros.labels import SPACES
 from t2g_ros.model.sections import (
@@ -17,7 +18,6 @@ from t2g_ros.model.sections import (
     EncoderConfig,
     PixelDecoderConfig,
     TextConfig,
-    from_mapping,
 )
 
 ASSIGNMENTS = ("fixed", "hungarian")
@@ -134,7 +134,7 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values: dict[str, Any], origin: str = "model config") -> ModelConfig:
         """Build a config; unknown keys and wrong types raise `ModelError` naming `origin` and the key."""
-        return from_mapping(cls, values, origin)
+        return build(cls, values, origin, ModelError)
 
     @classmethod
     def load(cls, path: Path) -> ModelConfig:

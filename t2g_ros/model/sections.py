@@ -1,11 +1,10 @@
-"""The sections of a model config, and how a mapping of a YAML file becomes a dataclass whose every key is checked."""
+"""The sections of a model config."""
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass, field, fields, is_dataclass
+from dataclasses import InitVar, dataclass, field
 from itertools import pairwise
-from types import NoneType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any
 
 from t2g_ros.errors import ModelError
 
@@ -93,46 +92,3 @@ class PixelDecoderConfig:
         for key in ("layers", "heads", "points"):
             if getattr(self, key) < 1:
                 raise ModelError(f"{origin}: {key} is {getattr(self, key)}, expected at least 1")
-
-
-Section = TypeVar("Section")
-
-
-def from_mapping(kind: type[Section], values: Any, origin: str) -> Section:
-    """Build a dataclass of the values that a YAML file holds.
-
-    Args:
-        kind: its fields are strings, whole numbers, switches, tuples of whole numbers, mappings, or dataclasses; it
-            checks their values itself, and takes `origin`, too.
-        values: what was read.
-        origin: what an error names as the place of a bad value.
-
-    Raises:
-        ModelError: the values are no mapping, or a key is unknown or of another type; names `origin` and the key.
-    """
-    if not isinstance(values, dict):
-        raise ModelError(f"{origin}: found {type(values).__name__}, expected a mapping")
-    known = sorted(f.name for f in fields(kind))  # type: ignore[arg-type]
-    unknown = sorted(str(key) for key in values.keys() - set(known))
-    if unknown:
-        raise ModelError(f"{origin}: unknown key(s) {unknown}; known keys are {known}")
-    hints = get_type_hints(kind)
-    checked = {key: _checked(hints[key], value, origin, key) for key, value in values.items()}
-    return kind(**checked, **{"origin": origin})
-
-
-def _checked(hint: Any, value: Any, origin: str, key: str) -> Any:
-    if NoneType in get_args(hint):
-        if value is None:
-            return None
-        (hint,) = (option for option in get_args(hint) if option is not NoneType)
-    if is_dataclass(hint):
-        return from_mapping(hint, value, f"{origin}, {key}")  # type: ignore[arg-type]
-    if get_origin(hint) is tuple:
-        if not isinstance(value, (list, tuple)) or not all(type(v) is int for v in value):
-            raise ModelError(f"{origin}: {key} is {value!r}, expected a list of integers")
-        return tuple(value)
-    plain = get_origin(hint) or hint
-    if type(value) is not plain:
-        raise ModelError(f"{origin}: {key} is {value!r}, expected {plain.__name__}")
-    return value

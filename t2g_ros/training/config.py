@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from t2g_ros.checked import build
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.training.augment import AugmentConfig
-from t2g_ros.training.config_values import ConfigError, build, override, read_values
+from t2g_ros.training.config_values import ConfigError, override, read_values
 from t2g_ros.training.consistency import DIVERGENCES, MASKS, PAIRS
 from t2g_ros.training.matcher import SetLossConfig
 
@@ -161,14 +162,7 @@ def load_train_config(path: Path, overrides: list[str] | None = None) -> TrainCo
         override(values, text)
     where = f"training config {path}"
     values["model"] = ModelConfig.from_dict(values.get("model", {}), f"{where}, model")
-    for key, section in (("augment", AugmentConfig), ("set_loss", SetLossConfig)):
-        values[key] = build(section, values.get(key, {}), f"{where}, {key}")
-    for key, item in (("sources", SourceConfig), ("validation", ValidationConfig)):
-        items = values.get(key, [])
-        if not isinstance(items, list):
-            raise ConfigError(f"{where}: {key} is {items!r}, expected a list")
-        values[key] = tuple(build(item, entry, f"{where}, {key}[{i}]") for i, entry in enumerate(items))
     try:
-        return build(TrainConfig, values, where)
+        return build(TrainConfig, values, where, ConfigError)
     except ConfigError as error:
         raise error if str(error).startswith(where) else ConfigError(f"{where}: {error}") from None

@@ -1,18 +1,13 @@
-"""YAML files into config dataclasses: every key and type checked, single keys overridable."""
+"""What a training config's YAML file holds: on top of another file, single keys overridden."""
 
 from __future__ import annotations
 
-import types
-from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import yaml
 
 from t2g_ros.errors import T2GError
-
-Config = TypeVar("Config")
 
 
 class ConfigError(T2GError):
@@ -43,57 +38,6 @@ def read_values(path: Path) -> dict[str, Any]:
 def _merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
     both = {k: _merged(base[k], v) for k, v in values.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
     return base | values | both
-
-
-def build(kind: type[Config], values: Any, where: str) -> Config:
-    """Make a config dataclass of a mapping; lists become tuples, and 1e-4, a string to YAML, a number.
-
-    Raises:
-        ConfigError: it is no mapping, a key is unknown or missing, or a value is of another type.
-    """
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where}: found {values!r}, expected a mapping")
-    known = {f.name for f in fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(str(key) for key in set(values) - known)
-    if unknown:
-        raise ConfigError(f"{where}: unknown key(s) {unknown}; known keys are {sorted(known)}")
-    hints = get_type_hints(kind)
-    clean = {key: _clean(value, hints[key]) for key, value in values.items()}
-    for key, value in clean.items():
-        if not _fits(value, hints[key]):
-            expected = getattr(hints[key], "__name__", "") if not get_args(hints[key]) else str(hints[key])
-            raise ConfigError(f"{where}: {key} is {values[key]!r}, expected {expected}")
-    try:
-        return kind(**clean)
-    except TypeError as error:
-        raise ConfigError(f"{where}: {error}") from error
-
-
-def _clean(value: Any, hint: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(value)
-    if hint is float and isinstance(value, str):
-        with suppress(ValueError):
-            return float(value)
-    return value
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of an annotated type; an integer is a float, but a bool is no number."""
-    if get_origin(hint) in (Union, types.UnionType):
-        return any(_fits(value, option) for option in get_args(hint))
-    if get_origin(hint) is tuple:
-        kinds = get_args(hint)
-        if not isinstance(value, tuple):
-            return False
-        if kinds[-1] is Ellipsis:
-            return all(_fits(item, kinds[0]) for item in value)
-        return len(value) == len(kinds) and all(_fits(item, kind) for item, kind in zip(value, kinds, strict=True))
-    if hint is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
 
 
 def override(values: dict[str, Any], text: str) -> None:
