@@ -28,7 +28,7 @@ def overlay(
         raise ValueError(f"overlay: alpha is {alpha}, expected 0 to 1")
     height, width = rgb.shape[:2]
     if labels.shape != (height, width):
-        labels = np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+        labels = np.asarray(cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8)
     out = cv2.addWeighted(rgb, 1 - alpha, space.colorize(labels), alpha, 0)
     cv2.copyTo(rgb, cv2.inRange(labels, IGNORE, IGNORE), out)
     return np.asarray(out, np.uint8)

@@ -64,7 +64,9 @@ class Flow:
         if grid != size:
             stretch = np.diag([width / grid[1], height / grid[0]])  # NumPy takes ten times as long
             flow = np.asarray(cv2.resize(cv2.transform(flow, stretch), (width, height)), np.float32)
-            followed = np.asarray(cv2.resize(followed, (width, height), interpolation=cv2.INTER_NEAREST), np.uint8)
+            followed = np.asarray(
+                cv2.resize(followed, (width, height), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8
+            )
         return np.asarray(cv2.add(flow, _grid(height, width)), np.float32), followed
 
     @cached_property

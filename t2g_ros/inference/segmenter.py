@@ -161,8 +161,8 @@ class StreamSegmenter:
     ) -> Segmentation:
         height, width = frame.size if self.output_resolution == "source" else self.runtime.input_size
         confidence = cv2.resize(confidence, (width, height), interpolation=cv2.INTER_LINEAR)
-        # Class ids must never be blended, so they are repeated.
-        labels = cv2.resize(model_labels, (width, height), interpolation=cv2.INTER_NEAREST)
+        # Class ids are never blended but repeated. INTER_NEAREST takes one that lies up to half a cell off.
+        labels = cv2.resize(model_labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         if self.min_confidence > 0:
             labels[confidence < self.min_confidence * 255] = IGNORE
         held = offsets_s[valid > 0]

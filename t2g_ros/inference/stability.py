@@ -186,7 +186,7 @@ class _Tracker:
         np.square(self._back_again, out=self._back_again)
         cv2.transform(self._back_again, np.ones((1, 2), np.float32), dst=self._error)
         np.less_equal(self._error, RETURN_PX**2, out=self._followed_low)
-        cv2.resize(self._followed_low.view(np.uint8), (w, h), dst=self._followed, interpolation=cv2.INTER_NEAREST)
+        cv2.resize(self._followed_low.view(np.uint8), (w, h), dst=self._followed, interpolation=cv2.INTER_NEAREST_EXACT)
 
         np.multiply(self._backward, self._scale, out=self._backward)
         cv2.resize(self._backward, (w, h), dst=self._where, interpolation=cv2.INTER_LINEAR)

@@ -86,7 +86,7 @@ class SegmentationPublishers:
     def publish_stability(self, segmentation: Segmentation, stability: NDArray[np.uint8]) -> None:
         """Publish the (h, w) uint8 stability map at the mask's size."""
         height, width = segmentation.labels.shape
-        resized = cv2.resize(stability, (width, height), interpolation=cv2.INTER_NEAREST)
+        resized = cv2.resize(stability, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         self._stability.publish(to_image(np.asarray(resized, np.uint8), header_of(segmentation.frame)))
 
     def publish_pictures(self, segmentation: Segmentation, alpha: float) -> None:

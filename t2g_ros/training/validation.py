@@ -115,7 +115,7 @@ class Validation:
         scores = network.decode(frame["mask_features"], memory, times, torch.ones_like(times)).scores
         labels = np.take(self.table, resolve(scores)[0][0].cpu().numpy())
         size = truth.shape[1], truth.shape[0]
-        labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST).astype(np.uint8)
+        labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
         known = bool((truth != IGNORE).any())
         counts.add(labels, truth if known else None)
         if self.picture is None and known:

@@ -25,7 +25,7 @@ SIZE = (48, 64)
 def segmentation(index: int, stamp_ns: int, size: tuple[int, int] = SIZE) -> Segmentation:
     """Blocks of classes that move, with some unlabeled, as a segmenter would say."""
     model_labels = np.roll(np.repeat(np.arange(16, dtype=np.uint8), 2)[None].repeat(24, 0), index, axis=1)
-    labels = cv2.resize(model_labels, size[::-1], interpolation=cv2.INTER_NEAREST)
+    labels = cv2.resize(model_labels, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
     labels[:3] = IGNORE
     confidence = np.full(size, 100 + index, np.uint8)
     return Segmentation(Frame(picture(index), stamp_ns, "front_optical"), labels, confidence, model_labels, 1, 0.0)
@@ -60,7 +60,7 @@ def test_the_bag_holds_what_the_node_would_publish_under_the_frames_own_stamps(t
         expected = {
             "mask": given.labels,
             "confidence": given.confidence,
-            "stability": cv2.resize(stability_map(i), SIZE[::-1], interpolation=cv2.INTER_NEAREST),
+            "stability": cv2.resize(stability_map(i), SIZE[::-1], interpolation=cv2.INTER_NEAREST_EXACT),
             "color": CITYSCAPES19.colorize(given.labels),
             "overlay": overlay(picture(i), given.labels, CITYSCAPES19),
         }

@@ -221,15 +221,20 @@ def test_a_lag_returns_the_frame_that_is_due(runtime: Runtime, lag: int) -> None
     assert refilled[lag].frame.stamp_ns == EPOCH_NS
 
 
-@pytest.mark.parametrize("size", [SIZE, (48, 64), (97, 301), (480, 640)])
-def test_masks_have_the_size_asked_for(runtime: Runtime, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [SIZE, (50, 70), (97, 301), (480, 640)])
+def test_masks_have_the_size_asked_for_and_the_nearest_label(runtime: Runtime, size: tuple[int, int]) -> None:
     (at_source,) = segment(StreamSegmenter(runtime), frame(0, size))
     (at_model,) = segment(StreamSegmenter(runtime, output_resolution="model"), frame(0, size))
     for result, expected in ((at_source, size), (at_model, SIZE)):
         assert result.labels.shape == result.confidence.shape == expected
         assert result.labels.dtype == result.confidence.dtype == np.uint8
         assert result.model_labels.shape == (SIZE[0] // 2, SIZE[1] // 2)
-        assert set(np.unique(result.labels)) <= set(np.unique(result.model_labels)) <= set(range(19))
+        assert set(np.unique(result.model_labels)) <= set(range(19))
+        rows, columns = (
+            (np.arange(n) + 0.5) * m // n for n, m in zip(expected, result.model_labels.shape, strict=True)
+        )
+        nearest = result.model_labels[rows.astype(int)][:, columns.astype(int)]
+        np.testing.assert_array_equal(result.labels, nearest)
     assert at_source.frame.frame_id == "camera"
 
 

@@ -34,7 +34,7 @@ LABELS = blobs(H, W)
 
 
 def segmentation(rgb: np.ndarray, labels: np.ndarray, time_s: float, reset_cause: str | None = None) -> Segmentation:
-    full = cv2.resize(labels, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_NEAREST)
+    full = cv2.resize(labels, (rgb.shape[1], rgb.shape[0]), interpolation=cv2.INTER_NEAREST_EXACT)
     confidence = np.full(full.shape, 204, np.uint8)
     frame = Frame(rgb, 1_700_000_000 * NS_PER_S + round(time_s * NS_PER_S))
     return Segmentation(frame, full, confidence, labels, 1, 0.0, reset_cause)

@@ -47,7 +47,7 @@ def test_masks_equal_the_offline_ones_bit_for_bit_under_the_images_own_stamp_and
         for msg, pixels_expected in (
             (masks[i], expected.labels),
             (confidences[i], expected.confidence),
-            (stabilities[i], cv2.resize(stability, (160, 96), interpolation=cv2.INTER_NEAREST)),
+            (stabilities[i], cv2.resize(stability, (160, 96), interpolation=cv2.INTER_NEAREST_EXACT)),
             (colors[i], CITYSCAPES19.colorize(expected.labels)),
         ):
             assert stamp_ns(msg) == stamp

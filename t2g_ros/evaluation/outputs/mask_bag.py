@@ -61,7 +61,7 @@ class MaskBagWriter:
         pictures = {"mask": labels, "confidence": segmentation.confidence}
         if stability is not None:
             height, width = labels.shape
-            pictures["stability"] = cv2.resize(stability, (width, height), interpolation=cv2.INTER_NEAREST)
+            pictures["stability"] = cv2.resize(stability, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         pictures["color"] = self._space.colorize(labels)
         pictures["overlay"] = overlay(frame.rgb, labels, self._space)
         for topic, pixels in pictures.items():

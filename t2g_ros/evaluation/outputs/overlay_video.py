@@ -75,7 +75,7 @@ class OverlayVideo:
             right[:] = 0
         else:
             unstable = cv2.applyColorMap(cv2.bitwise_not(stability), cv2.COLORMAP_INFERNO)
-            unstable = cv2.resize(unstable, (width, height), interpolation=cv2.INTER_NEAREST)
+            unstable = cv2.resize(unstable, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
             cv2.cvtColor(unstable, cv2.COLOR_BGR2RGB, dst=right)
         return self._canvas
 
