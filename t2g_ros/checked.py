@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from contextlib import suppress
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from t2g_ros.errors import T2GError
@@ -33,16 +33,17 @@ def build(kind: type[Config], values: Any, origin: str, error: type[T2GError]) -
     unknown = sorted(str(key) for key in values.keys() - set(known))
     if unknown:
         raise error(f"{origin}: unknown key(s) {unknown}; known keys are {known}")
+    needed = (f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING)  # type: ignore[arg-type]
+    missing = [name for name in needed if name not in values]
+    if missing:
+        raise error(f"{origin}: lacks the key(s) {missing}")
     hints = get_type_hints(kind)
     clean = {key: _clean(value, hints[key], f"{origin}, {key}", error) for key, value in values.items()}
     for key, value in clean.items():
         if not _fits(value, hints[key]):
             raise error(f"{origin}: {key} is {values[key]!r}, expected {_described(hints[key])}")
     named = {"origin": origin} if "origin" in hints else {}
-    try:
-        return kind(**clean, **named)
-    except TypeError as missing:
-        raise error(f"{origin}: {missing}") from missing
+    return kind(**clean, **named)
 
 
 def _clean(value: Any, hint: Any, origin: str, error: type[T2GError]) -> Any:
@@ -87,4 +88,4 @@ def _described(hint: Any) -> str:
     if kind is tuple:
         count = "" if arguments[-1] is Ellipsis else f"{len(arguments)} "
         return f"a list of {count}{_described(arguments[0])}"
-    return (kind or hint).__name__
+    return "a mapping" if is_dataclass(hint) else (kind or hint).__name__
