@@ -1,10 +1,12 @@
 """What each part of the method buys on roads that training never saw: one source, tested on the others without tuning.
 
-Run: `python benchmarks/ablation.py [--steps N] [--sources S ...] [--seeds N] [--out DIR] [--table FILE]`. Needs
-../shared/data. It trains every row from ImageNet weights, hours in all; a killed run goes on where it was, and what is
-finished is not done again. The table is made of all that is finished.
+Run: `python benchmarks/ablation.py [--steps N] [--more N] [--sources S ...] [--seeds N] [--out DIR] [--table FILE]`.
+Needs ../shared/data. Hours in all; a killed run goes on where it was, and what is finished is not done again. The table
+is made of all that is finished.
 
-Each row adds one part to the row before it. A row without training of its own takes the weights of the row named.
+Of every source and seed a network without memory is trained first, frame by frame from ImageNet weights. Every row goes
+on from it, the row without memory too, so that rows differ by what they add and not by where they started. Each row adds
+one part to the row before it. A row without training of its own takes the weights of the row named.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 
 from bars import HELD_OUT, STILLS_FPS, stills
 from real_drives import CAMVID, DATA, evaluate
+from rendered_drives import write_drives
 
 from t2g_ros.training.synthetic import Drive
 from t2g_ros.training.synthetic.clip import write_clip
@@ -27,6 +30,10 @@ from t2g_ros.training.trainer import main as train
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "train" / "ablation.yaml"
 STRIDES = (1, 3, 10)
 RENDERED_HZ, RENDERED_S, RENDERED_SIZE, RENDERED_SEED = 15, 4, (320, 640), 7000
+DAY_DRIVES, DAY_S = range(1000, 1120), 1.0
+"""Seeds and length of the drives that are rendered once for all rows of the source `day`, at `RENDERED_HZ`."""
+START = "start"
+"""Folder of the network that the rows of a source and seed go on from."""
 
 
 @dataclass(frozen=True)
@@ -70,20 +77,21 @@ HEADLINE = ("single frame", "+ pixel memory")
 """Rows that are trained with every seed; the others with the first."""
 
 
-def camvid(fixed: bool) -> list[dict[str, Any]]:
+def camvid(fixed: bool, out: Path) -> list[dict[str, Any]]:
     where = {"path": str(DATA / "camvid" / "train"), "labels": "camvid11"}
     # Labels lie a second apart in the video, so most motion is made up.
     video = {"kind": "video", "weight": 1, "strides": [1] if fixed else [1, 2]}
     return [video | where, {"kind": "stills", "weight": 2, **where} | _strides(fixed)]
 
 
-def kitti(fixed: bool) -> list[dict[str, Any]]:
+def kitti(fixed: bool, out: Path) -> list[dict[str, Any]]:
     where = {"path": str(DATA / "kitti_sem"), "labels": "cityscapes19", "keep": [0, HELD_OUT.start]}
     return [{"kind": "stills", "weight": 1, **where} | _strides(fixed)]
 
 
-def day(fixed: bool) -> list[dict[str, Any]]:
-    return [{"kind": "rendered", "weight": 1, "styles": ["day"]} | _strides(fixed)]
+def day(fixed: bool, out: Path) -> list[dict[str, Any]]:
+    where = {"path": str((out / "day_drives").resolve()), "labels": "cityscapes19", "video_fps": RENDERED_HZ}
+    return [{"kind": "video", "weight": 1, **where} | ({"strides": [3]} if fixed else {})]
 
 
 def _strides(fixed: bool) -> dict[str, Any]:
@@ -113,18 +121,32 @@ def rendered(folder: Path, style: str) -> list[str]:
     return ["--frames", str(path)]
 
 
-def overrides(row: Row, source: str, seed: int, steps: int) -> list[str]:
-    """The `key=value` arguments of one training."""
-    switches = dict(row.overrides)
-    sources = SOURCES[source](switches.pop("fixed_stride", False))
-    values = switches | {"seed": seed, "steps": steps, "sources": sources}
-    return [f"{key}={json.dumps(value)}" for key, value in values.items()]
+def overrides(row: Row, source: str, seed: int, args: argparse.Namespace) -> list[str]:
+    """The `key=value` arguments of a row's training."""
+    start = args.out / source / str(seed) / START / "t2g_tiny.safetensors"
+    return _arguments(row.overrides | {"init": str(start.resolve()), "steps": args.more}, source, seed, args.out)
+
+
+def start_overrides(source: str, seed: int, args: argparse.Namespace) -> list[str]:
+    """The `key=value` arguments of the training that the rows go on from; like the shipped model's, at a higher rate."""
+    values = NO_MEMORY | {"steps": args.steps, "lr": 1e-3, "encoder_lr": 3e-4}
+    return _arguments(values, source, seed, args.out)
+
+
+def _arguments(values: dict[str, Any], source: str, seed: int, out: Path) -> list[str]:
+    values = dict(values)
+    sources = SOURCES[source](values.pop("fixed_stride", False), out)
+    return [f"{key}={json.dumps(value)}" for key, value in (values | {"seed": seed, "sources": sources}).items()]
 
 
 def run(row: Row, source: str, seed: int, args: argparse.Namespace) -> None:
     """Train a row, if it is not, and evaluate it on every target of the source."""
-    folder = args.out / source / str(seed) / row.name.replace(" ", "_")
-    train(CONFIG, overrides(row, source, seed, args.steps), folder)
+    where = args.out / source / str(seed)
+    if source == "day":
+        write_drives(args.out / "day_drives", "day", DAY_DRIVES, RENDERED_HZ, DAY_S, RENDERED_SIZE)
+    train(CONFIG, start_overrides(source, seed, args), where / START)
+    folder = where / row.name.replace(" ", "_")
+    train(CONFIG, overrides(row, source, seed, args), folder)
     taking = [row.mode, *(other.mode for other in ROWS if other.weights_of == row.name)]
     for target, arguments in targets(source, args.out / "targets").items():
         result = folder / f"{target.replace('/', '_').replace(' ', '_')}.json"
@@ -180,7 +202,8 @@ def _cell(seeds: list[list[dict[str, Any]]], stride: int, key: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--steps", type=int, default=500, help="of the network that the rows go on from")
+    parser.add_argument("--more", type=int, default=200, help="of each row")
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
     parser.add_argument("--seeds", type=int, default=3, help="of the headline pair; the other rows take one")
     parser.add_argument("--out", type=Path, default=Path("out/ablation"))

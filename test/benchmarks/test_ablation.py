@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ablation import CONFIG, ROWS, SOURCES, overrides, table
+from ablation import CONFIG, ROWS, SOURCES, overrides, start_overrides, table
 
 from t2g_ros.training.config import TrainConfig, load_train_config
 
+ARGS = argparse.Namespace(out=Path("out/ablation"), steps=9, more=7)
 TRAINED = [row for row in ROWS if row.weights_of is None]
 
 
 def config(name: str, source: str) -> TrainConfig:
     (row,) = (row for row in ROWS if row.name == name)
-    return load_train_config(CONFIG, overrides(row, source, seed=3, steps=7))
+    return load_train_config(CONFIG, overrides(row, source, 3, ARGS))
 
 
 @pytest.mark.parametrize("source", SOURCES)
@@ -25,6 +27,14 @@ def test_every_row_is_a_config(row: str, source: str) -> None:
     loaded = config(row, source)
     assert (loaded.seed, loaded.steps) == (3, 7)
     assert loaded.clips_per_step * loaded.frames_per_clip == 9  # as many images for every row
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_every_row_goes_on_from_one_network_without_memory(source: str) -> None:
+    start = load_train_config(CONFIG, start_overrides(source, 3, ARGS))
+    assert (start.steps, start.init, start.model.pixel_memory) == (9, "", False)
+    begins = {config(row.name, source).init for row in TRAINED}
+    assert [Path(begin).parts[-4:-1] for begin in begins] == [(source, "3", "start")]
 
 
 def test_every_row_adds_one_part() -> None:
