@@ -4,9 +4,9 @@ Run: `python benchmarks/ablation.py [--steps N] [--more N] [--sources S ...] [--
 Needs ../shared/data. Hours in all; a killed run goes on where it was, and what is finished is not done again. The table
 is made of all that is finished.
 
-Of every source and seed a network without memory is trained first, frame by frame from ImageNet weights. Every row goes
-on from it, the row without memory too, so that rows differ by what they add and not by where they started. Each row adds
-one part to the row before it. A row without training of its own takes the weights of the row named.
+Of every source and seed a network without memory is trained first, frame by frame from ImageNet weights. Every row
+goes on from it, the row without memory too, so that rows differ by what they add and not by where they started. Each
+row adds one part to the row before it. A row without training of its own takes the weights of the row named.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def overrides(row: Row, source: str, seed: int, args: argparse.Namespace) -> lis
 
 
 def start_overrides(source: str, seed: int, args: argparse.Namespace) -> list[str]:
-    """The `key=value` arguments of the training that the rows go on from; like the shipped model's, at a higher rate."""
+    """The `key=value` arguments of the training that the rows go on from, at the higher rate of a first phase."""
     values = NO_MEMORY | {"steps": args.steps, "lr": 1e-3, "encoder_lr": 3e-4}
     return _arguments(values, source, seed, args.out)
 
