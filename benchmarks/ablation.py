@@ -202,8 +202,8 @@ def _cell(seeds: list[list[dict[str, Any]]], stride: int, key: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=500, help="of the network that the rows go on from")
-    parser.add_argument("--more", type=int, default=200, help="of each row")
+    parser.add_argument("--steps", type=int, default=800, help="of the network that the rows go on from")
+    parser.add_argument("--more", type=int, default=300, help="of each row")
     parser.add_argument("--sources", nargs="+", choices=SOURCES, default=list(SOURCES))
     parser.add_argument("--seeds", type=int, default=3, help="of the headline pair; the other rows take one")
     parser.add_argument("--out", type=Path, default=Path("out/ablation"))
