@@ -4,7 +4,7 @@ Run: `python benchmarks/ablation.py [--steps N] [--more N] [--sources S ...] [--
 Needs ../shared/data. Hours in all; a killed run goes on where it was, and what is finished is not done again. The table
 is made of all that is finished.
 
-Of every source and seed a network without memory is trained first, frame by frame from ImageNet weights. Every row
+Of every source a network without memory is trained first, frame by frame from ImageNet weights. Every row and seed
 goes on from it, the row without memory too, so that rows differ by what they add and not by where they started. Each
 row adds one part to the row before it. A row without training of its own takes the weights of the row named.
 """
@@ -32,8 +32,8 @@ STRIDES = (1, 3, 10)
 RENDERED_HZ, RENDERED_S, RENDERED_SIZE, RENDERED_SEED = 15, 4, (320, 640), 7000
 DAY_DRIVES, DAY_S = range(1000, 1120), 1.0
 """Seeds and length of the drives that are rendered once for all rows of the source `day`, at `RENDERED_HZ`."""
-START = "start"
-"""Folder of the network that the rows of a source and seed go on from."""
+START = Path("0", "start")
+"""Folder of the network that all rows of a source go on from."""
 
 
 @dataclass(frozen=True)
@@ -123,14 +123,14 @@ def rendered(folder: Path, style: str) -> list[str]:
 
 def overrides(row: Row, source: str, seed: int, args: argparse.Namespace) -> list[str]:
     """The `key=value` arguments of a row's training."""
-    start = args.out / source / str(seed) / START / "t2g_tiny.safetensors"
+    start = args.out / source / START / "t2g_tiny.safetensors"
     return _arguments(row.overrides | {"init": str(start.resolve()), "steps": args.more}, source, seed, args.out)
 
 
-def start_overrides(source: str, seed: int, args: argparse.Namespace) -> list[str]:
+def start_overrides(source: str, args: argparse.Namespace) -> list[str]:
     """The `key=value` arguments of the training that the rows go on from, at the higher rate of a first phase."""
     values = NO_MEMORY | {"steps": args.steps, "lr": 1e-3, "encoder_lr": 3e-4}
-    return _arguments(values, source, seed, args.out)
+    return _arguments(values, source, 0, args.out)
 
 
 def _arguments(values: dict[str, Any], source: str, seed: int, out: Path) -> list[str]:
@@ -141,13 +141,12 @@ def _arguments(values: dict[str, Any], source: str, seed: int, out: Path) -> lis
 
 def run(row: Row, source: str, seed: int, args: argparse.Namespace) -> None:
     """Train a row, if it is not, and evaluate it on every target of the source."""
-    where = args.out / source / str(seed)
     if source == "day":
         write_drives(args.out / "day_drives", "day", DAY_DRIVES, RENDERED_HZ, DAY_S, RENDERED_SIZE)
-    train(CONFIG, start_overrides(source, seed, args), where / START)
-    folder = where / row.name.replace(" ", "_")
+    train(CONFIG, start_overrides(source, args), args.out / source / START)
+    folder = args.out / source / str(seed) / row.name.replace(" ", "_")
     train(CONFIG, overrides(row, source, seed, args), folder)
-    taking = [row.mode, *(other.mode for other in ROWS if other.weights_of == row.name)]
+    taking = [row.mode, *(other.mode for other in ROWS if other.weights_of == row.name and seed == 0)]
     for target, arguments in targets(source, args.out / "targets").items():
         result = folder / f"{target.replace('/', '_').replace(' ', '_')}.json"
         if result.is_file():

@@ -31,10 +31,10 @@ def test_every_row_is_a_config(row: str, source: str) -> None:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_every_row_goes_on_from_one_network_without_memory(source: str) -> None:
-    start = load_train_config(CONFIG, start_overrides(source, 3, ARGS))
+    start = load_train_config(CONFIG, start_overrides(source, ARGS))
     assert (start.steps, start.init, start.model.pixel_memory) == (9, "", False)
     begins = {config(row.name, source).init for row in TRAINED}
-    assert [Path(begin).parts[-4:-1] for begin in begins] == [(source, "3", "start")]
+    assert [Path(begin).parts[-4:-1] for begin in begins] == [(source, "0", "start")]
 
 
 def test_every_row_adds_one_part() -> None:
