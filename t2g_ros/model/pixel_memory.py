@@ -42,11 +42,7 @@ class PixelMemory(nn.Module):
         super().__init__()
         self.key = nn.Conv2d(width, key_width, SUB, stride=SUB)
         self.value = nn.Conv2d(width, value_width, 1)
-        # How choosy a token is depends on what it shows: of a road everything around is a good neighbour, of a thin
-        # pole hardly anything is, and all the background together would outweigh it.
-        self.sharpness = nn.Conv2d(width, 1, SUB, stride=SUB)
-        nn.init.zeros_(self.sharpness.weight)
-        self.sharpness.bias = nn.Parameter(torch.full((1,), math.log(8.0)))
+        self.log_sharpness = nn.Parameter(torch.tensor(math.log(8.0)))
         self.log_falloff = nn.Parameter(torch.tensor(math.log(0.05)))
         self.time = TimeEmbedding(2) if timed else None
         self.gate = nn.Conv2d(2 * value_width, value_width, 1)
@@ -54,8 +50,9 @@ class PixelMemory(nn.Module):
         nn.init.zeros_(self.write.weight)  # untrained, the memory changes nothing
         self.register_buffer("distance", _squared_distances(), persistent=False)
 
-    def _tokens(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, d, H/4, W/4) -> keys (B, dk, H/8, W/8) and values (B, 4 dv, H/8, W/8)."""
+    def _tokens(self, mask_features: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, H/4, W/4, d) -> keys (B, dk, H/8, W/8) and values (B, 4 dv, H/8, W/8)."""
+        pixels = mask_features.permute(0, 3, 1, 2)
         keys = F.normalize(self.key(pixels), dim=1, eps=1e-4)
         return keys, F.pixel_unshuffle(self.value(pixels), SUB)
 
@@ -68,7 +65,7 @@ class PixelMemory(nn.Module):
         Returns:
             Keys (B, W, n, dk) and values (B, W, n, 4 dv).
         """
-        keys, values = self._tokens(mask_features.permute(0, 3, 1, 2))
+        keys, values = self._tokens(mask_features)
         return _seen(keys), _seen(values)
 
     def read(self, mask_features: Tensor, keys: Tensor, values: Tensor, offsets_s: Tensor, valid: Tensor) -> Tensor:
@@ -80,10 +77,8 @@ class PixelMemory(nn.Module):
             offsets_s: (B, T) seconds relative to the segmented frame.
             valid: (B, T), 1 where the slot holds a frame.
         """
-        pixels = mask_features.permute(0, 3, 1, 2)
-        own_keys, own_values = self._tokens(pixels)
-        sharpness = self.sharpness(pixels).clamp(max=LARGEST_LOG_SHARPNESS).exp()
-        queries = _windows(own_keys * sharpness)  # (B, W, m, dk)
+        own_keys, own_values = self._tokens(mask_features)
+        queries = _windows(own_keys) * self.log_sharpness.clamp(max=LARGEST_LOG_SHARPNESS).exp()  # (B, W, m, dk)
         nothing = torch.zeros_like(valid)
         weight, spread = (nothing, nothing) if self.time is None else self.time(offsets_s).unbind(-1)  # (B, T)
         falloff = (self.log_falloff + spread).exp()  # what is longer ago lies further away

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from t2g_ros.model.pixel_memory import LARGEST_LOG_SHARPNESS, PixelMemory
+from t2g_ros.model.pixel_memory import PixelMemory
 
 WIDTH, KEYS, VALUES = 12, 6, 3
 SIZE = (32, 48)  # stride 4: two by three windows of 8 x 8 tokens at stride 8
@@ -17,7 +17,6 @@ def memory() -> PixelMemory:
     torch.manual_seed(0)
     memory = PixelMemory(WIDTH, KEYS, VALUES)
     torch.nn.init.normal_(memory.write.weight)
-    torch.nn.init.normal_(memory.sharpness.weight, std=0.1)
     torch.nn.init.normal_(memory.time.project.weight, std=0.3)
     return memory.eval()
 
@@ -37,9 +36,7 @@ def read(memory: PixelMemory, clip: Tensor, offsets_s: Tensor, valid: Tensor, re
 def brute_force(memory: PixelMemory, clip: Tensor, offsets_s: Tensor) -> Tensor:
     """Token by token, with the softmax written out."""
     with torch.no_grad():
-        pixels = clip.permute(0, 1, 4, 2, 3)
-        tokens = [memory._tokens(pixels[:, t]) for t in range(clip.shape[1])]
-        sharpness = memory.sharpness(pixels[:, -1])[0, 0].clamp(max=LARGEST_LOG_SHARPNESS).exp()
+        tokens = [memory._tokens(clip[:, t]) for t in range(clip.shape[1])]
         keys = torch.stack([k[0] for k, _ in tokens])  # (T, dk, h, w)
         values = torch.stack([v[0] for _, v in tokens])
         weight, spread = memory.time(offsets_s)[0].unbind(-1)
@@ -53,7 +50,7 @@ def brute_force(memory: PixelMemory, clip: Tensor, offsets_s: Tensor) -> Tensor:
                     for v in range(y // 8 * 8 - 4, y // 8 * 8 + 12):
                         for u in range(x // 8 * 8 - 4, x // 8 * 8 + 12):
                             row, column = min(max(v, 0), h - 1), min(max(u, 0), w - 1)
-                            alike = keys[-1, :, y, x] @ keys[t, :, row, column] * sharpness[y, x]
+                            alike = keys[-1, :, y, x] @ keys[t, :, row, column] * memory.log_sharpness.exp()
                             logits.append(alike + weight[t] - falloff[t] * ((v - y) ** 2 + (u - x) ** 2))
                             candidates.append(values[t, :, row, column])
                 found[:, y, x] = torch.stack(logits).softmax(0) @ torch.stack(candidates)
@@ -77,7 +74,7 @@ def test_an_untrained_memory_changes_nothing() -> None:
 
 def test_a_pixel_finds_itself_where_it_has_moved_to(memory: PixelMemory) -> None:
     """With sharp keys a scene that moved by whole tokens, fewer than the halo, reads as it was."""
-    memory.sharpness.bias.data.fill_(math.log(30.0))
+    memory.log_sharpness.data.fill_(math.log(30.0))
     memory.log_falloff.data.fill_(-20.0)
     scene = frames(1)[:, 0] * 3
     dy, dx = 6, -4  # pixels at stride 4: three and two tokens
@@ -113,7 +110,7 @@ def test_age_matters_and_the_order_of_slots_does_not(memory: PixelMemory) -> Non
 
 
 def test_logits_stay_finite_however_sharp_training_makes_them(memory: PixelMemory) -> None:
-    memory.sharpness.bias.data.fill_(9.0)
+    memory.log_sharpness.data.fill_(9.0)
     memory.time.project.bias.data.fill_(50.0)
     clip = frames(2) * 100
     assert read(memory, clip, torch.zeros(1, 2), torch.ones(1, 2)).isfinite().all()
