@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
 from tqdm import tqdm
 
 from t2g_ros.training.synthetic import Drive
+from t2g_ros.training.synthetic.clip import write_frame
 
 
 def write_drives(
@@ -23,17 +23,15 @@ def write_drives(
         fps: frames per second; frame numbers count at this rate.
         seconds: length of each drive.
         size: (height, width).
+
+    Raises:
+        OSError: a file cannot be written.
     """
     done = folder / "complete"
     if done.is_file():
         return
-    for name in ("images", "labels"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
     for seed in tqdm(list(seeds), unit="drive", desc=str(folder)):
         drive = Drive(seed, style, size=size)
         for frame in range(round(seconds * fps)):
-            rgb, labels = drive.render(frame / fps)
-            stem = f"{seed}_{frame:05d}.png"
-            cv2.imwrite(str(folder / "images" / stem), cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-            cv2.imwrite(str(folder / "labels" / stem), labels)
+            write_frame(folder, f"{seed}_{frame:05d}", *drive.render(frame / fps), suffix=".png")
     done.touch()

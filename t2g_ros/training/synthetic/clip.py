@@ -7,12 +7,35 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 import yaml
 from tqdm import tqdm
 
 from t2g_ros.training.synthetic import STYLES, Drive
 
 JPEG_QUALITY = 90
+
+
+def write_frame(out: Path, stem: str, rgb: np.ndarray, labels: np.ndarray, suffix: str = ".jpg") -> None:
+    """Write `images/<stem><suffix>` and `labels/<stem>.png` into `out`, whose folders are made if need be.
+
+    Args:
+        out: the labelled folder.
+        stem: of both files.
+        rgb: (H, W, 3) uint8.
+        labels: (H, W) uint8 ids.
+        suffix: `.jpg`, or `.png` to lose nothing.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for folder in ("images", "labels"):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    bgr, quality = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    image, mask = out / "images" / f"{stem}{suffix}", out / "labels" / f"{stem}.png"
+    for path, array, flags in ((image, bgr, quality if suffix == ".jpg" else []), (mask, labels, [])):
+        if not cv2.imwrite(str(path), array, flags):
+            raise OSError(f"{path}: cannot be written; check the folder's rights and the free space")
 
 
 def write_clip(out: Path, drive: Drive, fps: float, frames: int, start_s: float = 0.0) -> None:
@@ -23,16 +46,9 @@ def write_clip(out: Path, drive: Drive, fps: float, frames: int, start_s: float 
     Raises:
         OSError: a file cannot be written.
     """
-    for folder in ("images", "labels"):
-        (out / folder).mkdir(parents=True, exist_ok=True)
     for k in tqdm(range(frames), unit="frame", desc=str(out)):
         stamp = f"{round(k * 1e9 / fps):012d}"
-        rgb, labels = drive.render(start_s + k / fps)
-        bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-        image, mask = out / "images" / f"{stamp}.jpg", out / "labels" / f"{stamp}.png"
-        for path, array, flags in ((image, bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]), (mask, labels, [])):
-            if not cv2.imwrite(str(path), array, flags):
-                raise OSError(f"{path}: cannot be written; check the folder's rights and the free space")
+        write_frame(out, stamp, *drive.render(start_s + k / fps))
     described = {"fps": fps if fps % 1 else int(fps), "labels": "cityscapes19"}
     (out / "clip.yaml").write_text(yaml.safe_dump(described, sort_keys=False))
 
