@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,27 +75,33 @@ def _save_random(config: ModelConfig, folder: Path, checkpoints: Path | None = N
     from t2g_ros.model.checkpoint import save_model
     from t2g_ros.model.pretrained import load_pretrained
     from t2g_ros.model.time2general import Time2General
+    from t2g_ros.model.time_embedding import TimeEmbedding
 
-    torch.manual_seed(0)
     network = Time2General(config)
     # As initialised for training the network says one class whatever it sees; with weights of this size
-    # its masks depend visibly on the image, on the memory and on the offsets.
-    for parameter in network.parameters():
+    # its masks depend visibly on the image, on the memory and on the offsets. Each tensor has draws of its own,
+    # so that a new one changes no other.
+    for name, parameter in network.named_parameters():
+        torch.manual_seed(zlib.crc32(name.encode()))
         if parameter.dim() == 4:
             nn.init.kaiming_normal_(parameter)
         elif parameter.dim() > 1:
             nn.init.xavier_normal_(parameter)
         elif parameter.dim() == 1:
             nn.init.normal_(parameter, std=0.1)
+    torch.manual_seed(0)
     if config.stability_queries:
         nn.init.normal_(network.queries.shared)
     if network.pixel_memory is not None:
         nn.init.normal_(network.pixel_memory.write.weight, std=0.1)
+        nn.init.normal_(network.pixel_memory.sharpness.weight, std=0.01)
     if network.hungarian:
         nn.init.normal_(network.memory_decoder.class_head.weight)  # queries of many classes
     for module in network.modules():
         if isinstance(module, (nn.LayerNorm, nn.BatchNorm2d, nn.GroupNorm)):
             nn.init.ones_(module.weight)
+        if isinstance(module, TimeEmbedding):
+            nn.init.xavier_normal_(module.project.weight, gain=0.5)  # a millisecond more is to matter little
     if checkpoints is not None:
         load_pretrained(network, checkpoints)
     path = folder / f"{config.name}.safetensors"

@@ -15,12 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from t2g_ros.model.time_embedding import TimeEmbedding
+from t2g_ros.model.windows import HALO, REACH, WINDOW, joined, seen, windows
 
-WINDOW = 8
-"""Side of the windows whose pixels share their keys, in tokens."""
-HALO = 4
-"""Tokens by which the keys reach beyond the window on every side: the motion that can be followed."""
-REACH = WINDOW + 2 * HALO
 SUB = 2
 """A token lies at stride 8 and holds the values of its 2 x 2 stride-4 pixels, so that thin things survive reading."""
 LARGEST_LOG_SHARPNESS = math.log(30.0)
@@ -42,7 +38,11 @@ class PixelMemory(nn.Module):
         super().__init__()
         self.key = nn.Conv2d(width, key_width, SUB, stride=SUB)
         self.value = nn.Conv2d(width, value_width, 1)
-        self.log_sharpness = nn.Parameter(torch.tensor(math.log(8.0)))
+        # How choosy a token is depends on what it shows: of a road everything around is a good neighbour, of a thin
+        # pole hardly anything is, and all the background together would outweigh it.
+        self.sharpness = nn.Conv2d(width, 1, SUB, stride=SUB)
+        nn.init.zeros_(self.sharpness.weight)
+        self.sharpness.bias = nn.Parameter(torch.full((1,), math.log(8.0)))
         self.log_falloff = nn.Parameter(torch.tensor(math.log(0.05)))
         self.time = TimeEmbedding(2) if timed else None
         self.gate = nn.Conv2d(2 * value_width, value_width, 1)
@@ -50,76 +50,70 @@ class PixelMemory(nn.Module):
         nn.init.zeros_(self.write.weight)  # untrained, the memory changes nothing
         self.register_buffer("distance", _squared_distances(), persistent=False)
 
-    def _tokens(self, mask_features: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, H/4, W/4, d) -> keys (B, dk, H/8, W/8) and values (B, 4 dv, H/8, W/8)."""
-        pixels = mask_features.permute(0, 3, 1, 2)
-        keys = F.normalize(self.key(pixels), dim=1, eps=1e-4)
-        return keys, F.pixel_unshuffle(self.value(pixels), SUB)
-
-    def remember(self, mask_features: Tensor) -> tuple[Tensor, Tensor]:
-        """What a frame leaves in the memory: what each of the W windows sees of it, n = 16 x 16 tokens.
+    def remember(self, mask_features: Tensor) -> dict[str, Tensor]:
+        """What of a frame the reading needs.
 
         Args:
-            mask_features: (B, H/4, W/4, d).
+            mask_features: (B, d, H/4, W/4).
 
         Returns:
-            Keys (B, W, n, dk) and values (B, W, n, 4 dv).
+            `pixel_queries` (B, W, m, dk), by which the m = 4 x 8 tokens of the W windows look for their like;
+            `pixel_present` (B, H/4, W/4, dv), the values of its pixels; and what the windows see of it, n = 8 x 16
+            tokens each: `pixel_keys` (B, W, n, dk) and `pixel_values` (B, W, n, 4 dv).
         """
-        keys, values = self._tokens(mask_features)
-        return _seen(keys), _seen(values)
+        # In one convolution, since engines take as long to go through the map for one channel as for all.
+        weight, bias = (
+            torch.cat([getattr(conv, of) for conv in (self.key, self.sharpness)]) for of in ("weight", "bias")
+        )
+        keys, sharpness = F.conv2d(mask_features, weight, bias, SUB).split([self.key.out_channels, 1], dim=1)
+        keys = F.normalize(keys, dim=1, eps=1e-4)  # (B, dk, H/8, W/8)
+        present = self.value(mask_features)
+        return {
+            "pixel_queries": windows(keys * sharpness.clamp(max=LARGEST_LOG_SHARPNESS).exp()),
+            "pixel_present": present.permute(0, 2, 3, 1),
+            "pixel_keys": seen(keys),
+            "pixel_values": seen(F.pixel_unshuffle(present, SUB)),
+        }
 
-    def read(self, mask_features: Tensor, keys: Tensor, values: Tensor, offsets_s: Tensor, valid: Tensor) -> Tensor:
-        """Return the mask features of the segmented frame after its pixels read the memory.
+    def read(self, queries: Tensor, present: Tensor, keys: Tensor, values: Tensor, *when: Tensor) -> Tensor:
+        """Return by what the values of the segmented frame's pixels change when they read the memory.
 
         Args:
-            mask_features: (B, H/4, W/4, d) of the segmented frame.
-            keys, values: (B, T, W, n, dk) and (B, T, W, n, 4 dv) of all frames in memory, that frame among them.
-            offsets_s: (B, T) seconds relative to the segmented frame.
-            valid: (B, T), 1 where the slot holds a frame.
+            queries: (B, W, m, dk) of the segmented frame.
+            present: (B, H/4, W/4, dv) of the segmented frame.
+            keys: (B, T, W, n, dk) of all frames in memory, that frame among them.
+            values: (B, T, W, n, 4 dv) of all frames in memory.
+            when: seconds (B, T) relative to the segmented frame, and (B, T), 1 where the slot holds a frame.
+
+        Returns:
+            (B, dv, H/4, W/4).
         """
-        own_keys, own_values = self._tokens(mask_features)
-        queries = _windows(own_keys) * self.log_sharpness.clamp(max=LARGEST_LOG_SHARPNESS).exp()  # (B, W, m, dk)
+        logits = queries @ keys.transpose(1, 2).flatten(2, 3).transpose(-1, -2) + self._bias(*when)[:, None]
+        # One softmax over the tokens of all frames, in the form that engines fuse with both products.
+        read = torch.softmax(logits, dim=-1) @ values.transpose(1, 2).flatten(2, 3)  # (B, W, m, 4 dv)
+        present = present.permute(0, 3, 1, 2)
+        size = present.shape[-2] // SUB, present.shape[-1] // SUB
+        remembered = F.pixel_shuffle(joined(read, size), SUB)
+        gate = torch.sigmoid(self.gate(torch.cat([present, remembered], dim=1)))
+        return gate * (remembered - present)
+
+    def _bias(self, offsets_s: Tensor, valid: Tensor) -> Tensor:
+        """How far away the n tokens of every frame are from the m of a window, in space and time, (B, m, T n)."""
         nothing = torch.zeros_like(valid)
         weight, spread = (nothing, nothing) if self.time is None else self.time(offsets_s).unbind(-1)  # (B, T)
         falloff = (self.log_falloff + spread).exp()  # what is longer ago lies further away
         # Finite, because bf16 engines dislike -inf.
         weight = weight.clamp(-10.0, 10.0) + (valid - 1.0) * 1e4
-        bias = weight[..., None, None] - falloff[..., None, None] * self.distance  # (B, T, m, n)
-        # Unit keys bound the logits, so this softmax over all frames and tokens needs no maximum.
-        weights = (queries[:, None] @ keys.transpose(-1, -2) + bias[:, :, None]).exp()  # (B, T, W, m, n)
-        read = (weights @ values).sum(dim=1) / (weights.sum(dim=(1, 4))[..., None] + 1e-12)  # (B, W, m, 4 dv)
-        remembered = F.pixel_shuffle(_joined(read, (own_values.shape[-2], own_values.shape[-1])), SUB)
-        present = F.pixel_shuffle(own_values, SUB)
-        gate = torch.sigmoid(self.gate(torch.cat([present, remembered], dim=1)))
-        return mask_features + self.write((gate * (remembered - present)).permute(0, 2, 3, 1))
+        return (weight[:, None, :, None] - falloff[:, None, :, None] * self.distance[:, None]).flatten(2)
 
-
-def _windows(tokens: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, W, m, C): disjoint windows of m = 8 x 8 tokens."""
-    rows = tokens.permute(0, 2, 3, 1).unflatten(1, (-1, WINDOW)).unflatten(3, (-1, WINDOW))
-    return rows.transpose(2, 3).flatten(3, 4).flatten(1, 2)
-
-
-def _joined(windows: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, W, m, C) -> (B, C, h, w): what `_windows` cut."""
-    rows = windows.unflatten(1, (size[0] // WINDOW, -1)).unflatten(3, (WINDOW, WINDOW))
-    return rows.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
-
-
-def _seen(tokens: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, W, n, C): what the windows see, their halo included; the border repeats beyond the image."""
-    padded = F.pad(tokens, (HALO, HALO, HALO, HALO), mode="replicate")
-    # A window sees two blocks each way and the next one starts a block later: slices that every engine knows.
-    # Channels go last before that, so that whole runs of tokens are copied.
-    blocks = padded.permute(0, 2, 3, 1).unflatten(1, (-1, WINDOW)).unflatten(3, (-1, WINDOW))
-    blocks = torch.cat([blocks[:, :-1], blocks[:, 1:]], dim=2)
-    blocks = torch.cat([blocks[:, :, :, :-1], blocks[:, :, :, 1:]], dim=4)  # (B, rows, 16, columns, 16, C)
-    return blocks.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+    def project(self, masks: Tensor) -> Tensor:
+        """Bring mask embeddings (B, Q, d), which meet mask features, to the values that `read` returns, (B, Q, dv)."""
+        return masks @ self.write.weight
 
 
 def _squared_distances() -> Tensor:
     """(m, n) squared distances in tokens between a window's tokens and all that it sees."""
-    side = torch.arange(REACH, dtype=torch.float32)
-    grid = torch.stack(torch.meshgrid(side, side, indexing="ij"), dim=-1)  # (16, 16, 2)
-    inner = grid[HALO : HALO + WINDOW, HALO : HALO + WINDOW].reshape(-1, 1, 2)
+    rows, columns = (torch.arange(side, dtype=torch.float32) for side in REACH)
+    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1)  # (8, 16, 2)
+    inner = grid[HALO[0] : HALO[0] + WINDOW[0], HALO[1] : HALO[1] + WINDOW[1]].reshape(-1, 1, 2)
     return (inner - grid.reshape(-1, 2)).square().sum(dim=-1)

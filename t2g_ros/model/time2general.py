@@ -10,6 +10,7 @@ from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.deformable_decoder import DeformablePixelDecoder
 from t2g_ros.model.encoders.build import build_depth_encoder, build_encoder
+from t2g_ros.model.features import feature_shapes
 from t2g_ros.model.memory_decoder import MemoryDecoder
 from t2g_ros.model.pixel_decoder import PixelDecoder
 from t2g_ros.model.pixel_memory import PixelMemory
@@ -22,11 +23,15 @@ __all__ = ["OUTPUT_STRIDE", "DecodedClip", "FrameFeatures", "Time2General", "res
 FrameFeatures = dict[str, Tensor]
 """All that is kept of one frame; nothing in it depends on any other frame or on the time.
 
-`mask_features`: (B, H/4, W/4, d), channels last, as engines keep it inside. The rest is the frame's part of the memory:
+What segmenting this very frame needs (`features.FRAME_NAMES`):
+`mask_features`: (B, H/4, W/4, d), channels last, as convolutions leave them in engines;
+`pixel_queries`, `pixel_present`: (B, W, m, dk) and (B, H/4, W/4, dv), with which its pixels read (`PixelMemory`), if
+they do.
+The frame's part of the memory:
 `keys`, `values`: (B, heads, N, d / heads) tokens of all memory levels, which the queries read;
 `queries`: (B, Q, d) stability queries after they read this frame, if there are such;
 `mask_tokens`: (B, N, d) mask features at those tokens, with masked attention;
-`pixel_keys`, `pixel_values`: (B, W, n, dk) and (B, W, n, 4 dv), which the pixels read (`PixelMemory`), if they do.
+`pixel_keys`, `pixel_values`: (B, W, n, dk) and (B, W, n, 4 dv), which the pixels read, if they do.
 """
 
 
@@ -105,7 +110,6 @@ class Time2General(nn.Module):
         # Plain numbers, which a traced graph holds as such: engines compute otherwise with sizes that are results.
         size = int(image.shape[-2]), int(image.shape[-1])
         mask_features, pyramid = self.pixel_decoder(stages, size)
-        # Channels last from here on: the pixel memory reads and writes it that way without a copy of the map.
         features["mask_features"] = mask_features.permute(0, 2, 3, 1)
         features["keys"], features["values"] = self._memory_tokens(pyramid)
         if queries is not None:
@@ -113,8 +117,8 @@ class Time2General(nn.Module):
         if self.config.masked_attention:
             features["mask_tokens"] = self._mask_tokens(mask_features, pyramid)
         if self.pixel_memory is not None:
-            features["pixel_keys"], features["pixel_values"] = self.pixel_memory.remember(features["mask_features"])
-        return features
+            features |= self.pixel_memory.remember(mask_features)
+        return {name: features[name] for name in feature_shapes(self.config)}
 
     def _encode_with_queries(self, image: Tensor) -> tuple[dict[int, Tensor], Tensor]:
         """The encoder's stages, modulated by the stability queries, and these after they read the frame (B, Q, d)."""
@@ -156,11 +160,14 @@ class Time2General(nn.Module):
         return torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)
 
     def decode_layers(
-        self, mask_features: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
+        self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
     ) -> list[DecodedClip]:
         """What is decoded after every decoder layer, for the auxiliary losses; arguments as of `decode`."""
-        pixels = self._pixels(mask_features, memory, offsets_s, valid)
-        return self._decode_queries(pixels, memory, offsets_s, valid)
+        change = self._read_memory(frame, memory, offsets_s, valid)
+        return [
+            self._decoded(self._mask_logits(masks, frame, change), class_logits)
+            for masks, class_logits in self._query_memory(memory, offsets_s, valid)
+        ]
 
     def decode_clip(self, features: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> list[DecodedClip]:
         """Segment all frames of a clip with one set of queries, as a set loss over clips needs it.
@@ -173,23 +180,31 @@ class Time2General(nn.Module):
         Returns:
             After every decoder layer, with an axis T after B in scores and masks.
         """
-        frames = [
-            self._pixels(features["mask_features"][:, t], features, offsets_s - offsets_s[:, t : t + 1], valid)
-            for t in range(offsets_s.shape[1])
+        frames = [{name: features[name][:, t] for name in features} for t in range(offsets_s.shape[1])]
+        changes = [
+            self._read_memory(frame, features, offsets_s - offsets_s[:, t : t + 1], valid)
+            for t, frame in enumerate(frames)
         ]
-        return self._decode_queries(torch.stack(frames, dim=1), features, offsets_s, valid)
+        return [
+            self._decoded(
+                torch.stack([self._mask_logits(masks, *of) for of in zip(frames, changes, strict=True)], dim=1),
+                class_logits,
+            )
+            for masks, class_logits in self._query_memory(features, offsets_s, valid)
+        ]
 
-    def _pixels(self, mask_features: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> Tensor:
-        """Mask features of a frame after its pixels read the memory, (B, H/4, W/4, d) as before."""
+    def _read_memory(
+        self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
+    ) -> Tensor | None:
+        """By what the frame's pixels change when they read the memory, (B, dv, H/4, W/4), if they do."""
         if self.pixel_memory is None:
-            return mask_features
-        return self.pixel_memory.read(mask_features, memory["pixel_keys"], memory["pixel_values"], offsets_s, valid)
+            return None
+        own = frame["pixel_queries"], frame["pixel_present"]
+        return self.pixel_memory.read(*own, memory["pixel_keys"], memory["pixel_values"], offsets_s, valid)
 
-    def _decode_queries(
-        self, pixels: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
-    ) -> list[DecodedClip]:
-        """Masks of pixels (B, ..., H/4, W/4, d) by the queries after every decoder layer."""
-        layers = self.memory_decoder(
+    def _query_memory(self, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Mask embeddings and class logits after every decoder layer, as of `MemoryDecoder`."""
+        return self.memory_decoder(
             self._clip_queries(memory, valid),
             memory["keys"],
             memory["values"],
@@ -197,12 +212,19 @@ class Time2General(nn.Module):
             valid,
             memory.get("mask_tokens"),
         )
-        outputs = []
-        for masks, class_logits in layers:
-            mask_logits = torch.einsum("bqd,b...hwd->b...qhw", masks, pixels) * self.mask_scale
-            scores = (semantic_scores if self.hungarian else class_scores)(mask_logits, class_logits)
-            outputs.append(DecodedClip(scores, class_logits, mask_logits))
-        return outputs
+
+    def _mask_logits(self, masks: Tensor, frame: FrameFeatures, change: Tensor | None) -> Tensor:
+        """Products of mask embeddings (B, Q, d) and the frame's pixels as the memory changed them, (B, Q, H/4, W/4)."""
+        masks, pixels = masks * self.mask_scale, frame["mask_features"]
+        logits = masks @ pixels.flatten(1, 2).transpose(-1, -2)
+        if self.pixel_memory is not None and change is not None:
+            # The change has few channels: the embeddings are brought to it instead of it to the mask features.
+            logits = logits + self.pixel_memory.project(masks) @ change.flatten(2)
+        return logits.unflatten(-1, pixels.shape[1:3])
+
+    def _decoded(self, mask_logits: Tensor, class_logits: Tensor) -> DecodedClip:
+        scores = (semantic_scores if self.hungarian else class_scores)(mask_logits, class_logits)
+        return DecodedClip(scores, class_logits, mask_logits)
 
     def _clip_queries(self, memory: FrameFeatures, valid: Tensor) -> Tensor:
         """One set of queries for the clip: the mean over its frames, so none of them can swing it alone. (B, Q, d)."""
@@ -211,17 +233,17 @@ class Time2General(nn.Module):
         weight = (valid / valid.sum(dim=1, keepdim=True))[..., None, None]
         return self.query_in(self.queries.shared) + (memory["queries"] * weight).sum(dim=1)
 
-    def decode(self, mask_features: Tensor, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> DecodedClip:
+    def decode(self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> DecodedClip:
         """Segment one frame of each clip; the order of the T slots does not matter.
 
         Args:
-            mask_features: (B, H/4, W/4, d) of the segmented frame.
-            memory: features of all frames in memory, the segmented one among them, with an axis T after B;
-                their `mask_features` are not read and may be left out.
+            frame: features of the segmented frame, of which those in `features.FRAME_NAMES` are read.
+            memory: features of all frames in memory, the segmented one among them, with an axis T after B, of which
+                the others are read.
             offsets_s: (B, T) seconds of each frame relative to the segmented one, negative for the past.
             valid: (B, T), 1 where the slot holds a frame, 0 where it is to be ignored.
         """
-        return self.decode_layers(mask_features, memory, offsets_s, valid)[-1]
+        return self.decode_layers(frame, memory, offsets_s, valid)[-1]
 
     def forward(self, clip: Tensor, times_s: Tensor, reference: int = -1) -> DecodedClip:
         """Segment frame `reference` of whole clips (B, T, 3, H, W) taken at (B, T) seconds."""
@@ -231,7 +253,8 @@ class Time2General(nn.Module):
         valid = torch.ones_like(offsets_s)
         if not self.config.memory:
             valid = (offsets_s == 0).to(valid)
-        return self.decode(features["mask_features"][:, reference], features, offsets_s, valid)
+        frame = {name: features[name][:, reference] for name in features}
+        return self.decode(frame, features, offsets_s, valid)
 
 
 def _grid(height: int, width: int) -> Tensor:

@@ -7,14 +7,13 @@ from typing import Protocol
 import numpy as np
 
 from t2g_ros.labels import LabelSpace
-from t2g_ros.model.config import ModelConfig
 
 
 class Runtime(Protocol):
     """An engine with one network loaded, warmed up, and its clip buffers allocated.
 
     The buffers hold the `FrameFeatures` of `slots` frames on the engine's device. `encode` writes one
-    slot, `decode` reads all of them, so nothing is copied or allocated per frame. The network does
+    slot, `decode` reads all of them, so nothing is allocated per frame. The network does
     not mind the order of the slots; which frame lies where is the business of `inference.ClipMemory`.
     """
 
@@ -61,21 +60,12 @@ class Runtime(Protocol):
         """
 
 
-def feature_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Shapes of one frame's `FrameFeatures`, without the batch axis, in the order that graphs take and give them."""
-    h, w = config.input_size
-    tokens = sum((h // s) * (w // s) for s in config.memory_strides)
-    shapes: dict[str, tuple[int, ...]] = {
-        "mask_features": (h // 4, w // 4, config.width),
-        "keys": (config.heads, tokens, config.width // config.heads),
-        "values": (config.heads, tokens, config.width // config.heads),
-    }
-    if config.stability_queries:
-        shapes["queries"] = (config.queries, config.width)
-    if config.masked_attention:
-        shapes["mask_tokens"] = (tokens, config.width)
-    if config.pixel_memory:
-        windows, seen = (h // 64) * (w // 64), 16 * 16  # model.pixel_memory: windows of 64 x 64 pixels, and their halo
-        shapes["pixel_keys"] = (windows, seen, config.pixel_key_width)
-        shapes["pixel_values"] = (windows, seen, 4 * config.pixel_value_width)
-    return shapes
+SLOT_AXIS = {"pixel_keys": 2, "pixel_values": 2}
+"""Axis of the T slots in the clip buffer of a feature, where it is not the one after B: behind the windows, whose
+tokens of all frames are then one run of memory, as the pixels read them."""
+
+
+def buffer_shape(name: str, shape: tuple[int, ...], slots: int) -> tuple[int, ...]:
+    """Shape of the buffer that holds a feature of so many frames, (1, ..., slots, ...); `shape` is without B."""
+    axis = SLOT_AXIS.get(name, 1)
+    return (1, *shape[: axis - 1], slots, *shape[axis - 1 :])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from t2g_ros.model.features import feature_shapes, frame_names, memory_names
 from t2g_ros.model.time2general import Time2General, resolve
-from t2g_ros.runtimes.base import feature_shapes
+from t2g_ros.runtimes.base import SLOT_AXIS, buffer_shape
 
 
 class EncodeGraph(nn.Module):
@@ -22,16 +23,20 @@ class EncodeGraph(nn.Module):
 
 
 class ScoresGraph(nn.Module):
-    """Mask features of the segmented frame, the memory in the order of `feature_shapes`, seconds, valid -> scores."""
+    """Features of the segmented frame, clip buffers, both ordered as `feature_shapes`, seconds, valid -> scores."""
 
     def __init__(self, network: Time2General) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, mask_features: Tensor, *rest: Tensor) -> Tensor:
-        *memory, offsets_s, valid = rest
-        _, *names = feature_shapes(self.network.config)
-        return self.network.decode(mask_features, dict(zip(names, memory, strict=True)), offsets_s, valid).scores
+    def forward(self, *arguments: Tensor) -> Tensor:
+        *features, offsets_s, valid = arguments
+        config = self.network.config
+        names, own = memory_names(config), len(frame_names(config))
+        frame = dict(zip(frame_names(config), features[:own], strict=True))
+        buffers = zip(names, features[own:], strict=True)
+        memory = {name: buffer.movedim(SLOT_AXIS.get(name, 1), 1) for name, buffer in buffers}
+        return self.network.decode(frame, memory, offsets_s, valid).scores
 
 
 class DecodeGraph(nn.Module):
@@ -53,7 +58,7 @@ def example_inputs(network: Time2General, name: str) -> tuple[Tensor, ...]:
     c = network.config
     if name == "encode":
         return (torch.zeros(1, *c.input_size, 3, dtype=torch.uint8),)
-    mask_features, *rest = feature_shapes(c).values()
-    memory = [torch.zeros(1, c.slots, *shape) for shape in rest]
-    times = [torch.zeros(1, c.slots), torch.ones(1, c.slots)]
-    return (torch.zeros(1, *mask_features), *memory, *times)
+    shapes = feature_shapes(c)
+    frame = [torch.zeros(1, *shapes[name]) for name in frame_names(c)]
+    memory = [torch.zeros(buffer_shape(name, shapes[name], c.slots)) for name in memory_names(c)]
+    return (*frame, *memory, torch.zeros(1, c.slots), torch.ones(1, c.slots))

@@ -16,12 +16,14 @@ import numpy as np
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
+from t2g_ros.model.features import feature_shapes, frame_names, memory_names
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.runtimes import cache
-from t2g_ros.runtimes.base import feature_shapes
+from t2g_ros.runtimes.base import SLOT_AXIS, buffer_shape
 
 try:
     import openvino as ov
+    from openvino.preprocess import PrePostProcessor
 except ImportError as error:
     raise RuntimeUnavailable(
         f"runtime openvino: cannot be imported ({error}); pip install 't2g_ros[openvino]'"
@@ -33,7 +35,7 @@ OV_TYPES = {"f32": ov.Type.f32, "bf16": ov.Type.bf16}
 
 
 class OpenVINORuntime:
-    """See `runtimes.base.Runtime`. The clip buffers are NumPy arrays that the engine reads and writes in place."""
+    """See `runtimes.base.Runtime`. The clip buffers are arrays that the engine reads and writes in place."""
 
     name = "openvino"
     gpu_memory_bytes = None
@@ -77,11 +79,8 @@ class OpenVINORuntime:
         self.labels = space(config.labels)
         self.input_size = config.input_size
         self.slots = config.slots
-        buffers = [np.zeros((1, self.slots, *shape), np.float32) for shape in feature_shapes(config).values()]
-        self.memory_bytes = sum(b.nbytes for b in buffers)
-        # Views of one slot each, which encode writes straight into.
-        self._slots = [[ov.Tensor(b[:, slot], shared_memory=True) for b in buffers] for slot in range(self.slots)]
-        self._buffers = buffers
+        self._memory = _Buffers(config, OV_TYPES[precision])
+        self.memory_bytes = self._memory.bytes
         self._offsets = np.zeros((1, self.slots), np.float32)
         self._valid = np.ones((1, self.slots), np.float32)
         self._bind_memory(self._decode)
@@ -93,9 +92,10 @@ class OpenVINORuntime:
         request = self._encode
         image = np.ascontiguousarray(rgb)[None]  # held until the end, since a tensor does not hold what it shares
         request.set_input_tensor(ov.Tensor(image, shared_memory=True))
-        for index, tensor in enumerate(self._slots[slot]):
+        for index, tensor in enumerate(self._memory.outputs[slot]):
             request.set_output_tensor(index, tensor)
         request.infer()
+        self._memory.gather(slot)
 
     def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Runtime.decode`."""
@@ -115,14 +115,51 @@ class OpenVINORuntime:
 
     def _bind_memory(self, request: ov.InferRequest) -> None:
         """Let a request read the clip buffers and the times in place."""
-        _, *memory = self._buffers  # the mask features are bound slot by slot
-        for index, array in enumerate([*memory, self._offsets, self._valid], start=1):
-            request.set_input_tensor(index, ov.Tensor(array, shared_memory=True))
+        times = [ov.Tensor(array, shared_memory=True) for array in (self._offsets, self._valid)]
+        for index, tensor in enumerate([*self._memory.inputs, *times], start=len(self._memory.frames[0])):
+            request.set_input_tensor(index, tensor)
 
     def _read_memory(self, request: ov.InferRequest, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> None:
         self._offsets[0], self._valid[0] = offsets_s, valid
-        request.set_input_tensor(0, self._slots[slot][0])
+        for index, tensor in enumerate(self._memory.frames[slot]):
+            request.set_input_tensor(index, tensor)
         request.infer()
+
+
+class _Buffers:
+    """The clip buffers, as tensors that requests write and read in place.
+
+    Args:
+        config: of the network.
+        element: type of the numbers, which is what the engine computes in: half of the memory to go through in bf16.
+    """
+
+    def __init__(self, config: ModelConfig, element: ov.Type) -> None:
+        dtype = np.dtype(np.float32 if element == ov.Type.f32 else np.uint16)  # NumPy knows no bf16
+        shapes = feature_shapes(config)
+        arrays = {name: np.zeros(buffer_shape(name, shape, config.slots), dtype) for name, shape in shapes.items()}
+        # A slot is a tensor's memory only where it is in one piece; the others are encoded beside it and copied.
+        self._apart = {name: np.zeros((1, *shapes[name]), dtype) for name in shapes if name in SLOT_AXIS}
+        self.arrays = arrays
+        self.bytes = sum(array.nbytes for array in [*arrays.values(), *self._apart.values()])
+
+        def shared(array: np.ndarray) -> ov.Tensor:
+            return ov.Tensor(array, ov.Shape(array.shape), element)
+
+        slots = range(config.slots)
+        apart = {name: shared(array) for name, array in self._apart.items()}
+        held = [{n: apart[n] if n in apart else shared(a[:, slot]) for n, a in arrays.items()} for slot in slots]
+        self.outputs = [list(of_slot.values()) for of_slot in held]
+        """Per slot, what `encode` gives."""
+        self.frames = [[of_slot[name] for name in frame_names(config)] for of_slot in held]
+        """Per slot, what `decode` takes of the segmented frame."""
+        self.inputs = [shared(arrays[name]) for name in memory_names(config)]
+        """What `decode` takes of all frames."""
+
+    def gather(self, slot: int) -> None:
+        """Put what was encoded beside the buffers into its slot."""
+        for name, array in self._apart.items():
+            self.arrays[name][(slice(None),) * SLOT_AXIS[name] + (slot,)] = array
 
 
 def _requests(
@@ -130,7 +167,17 @@ def _requests(
 ) -> list[ov.InferRequest]:
     """Compile the graphs of these names."""
     graphs = _graphs(core, weights, config, names)
+    for name, graph in zip(names, graphs, strict=True):
+        _store_features_as(options["INFERENCE_PRECISION_HINT"], name, graph, config)
     return [core.compile_model(graph, "CPU", options).create_infer_request() for graph in graphs]
+
+
+def _store_features_as(element: ov.Type, name: str, graph: ov.Model, config: ModelConfig) -> None:
+    """Let a graph take or give features in this type."""
+    steps = PrePostProcessor(graph)
+    for index in range(len(feature_shapes(config))):
+        (steps.output if name == "encode" else steps.input)(index).tensor().set_element_type(element)
+    steps.build()
 
 
 def _graphs(core: ov.Core, weights: Path, config: ModelConfig, names: Sequence[str]) -> list[ov.Model]:

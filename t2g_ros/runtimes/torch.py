@@ -13,9 +13,10 @@ import torch
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.checkpoint import load_model
+from t2g_ros.model.features import feature_shapes
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.model.time2general import resolve
-from t2g_ros.runtimes.base import feature_shapes
+from t2g_ros.runtimes.base import SLOT_AXIS, buffer_shape
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
@@ -59,11 +60,14 @@ class TorchRuntime:
         self.labels = space(config.labels)
         self.input_size = config.input_size
         self.slots = config.slots
-        self._buffers = {
-            name: torch.zeros(1, self.slots, *shape, device=self._device)
+        # Views with T after B, as the network takes them.
+        self._memory = {
+            name: torch.zeros(buffer_shape(name, shape, self.slots), device=self._device).movedim(
+                SLOT_AXIS.get(name, 1), 1
+            )
             for name, shape in feature_shapes(config).items()
         }
-        self.memory_bytes = sum(b.numel() * b.element_size() for b in self._buffers.values())
+        self.memory_bytes = sum(b.numel() * b.element_size() for b in self._memory.values())
         self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are chosen here
         self.decode(0, np.zeros(self.slots, np.float32), np.ones(self.slots, np.float32))
 
@@ -94,8 +98,8 @@ class TorchRuntime:
         image = torch.from_numpy(rgb).to(self._device, non_blocking=True).permute(2, 0, 1)[None].float()
         with self._autocast():
             features = self._network.encode(image)
-        for name, buffer in self._buffers.items():
-            buffer[:, slot].copy_(features[name])
+        for name, memory in self._memory.items():
+            memory[:, slot].copy_(features[name])
 
     @torch.inference_mode()
     def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -110,7 +114,8 @@ class TorchRuntime:
 
     def _scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> torch.Tensor:
         """(1, K, height / 4, width / 4) float32."""
+        frame = {name: memory[:, slot] for name, memory in self._memory.items()}
         times = torch.from_numpy(np.stack([offsets_s, valid])).to(self._device)
         with self._autocast():
-            clip = self._network.decode(self._buffers["mask_features"][:, slot], self._buffers, times[:1], times[1:])
+            clip = self._network.decode(frame, self._memory, times[:1], times[1:])
         return clip.scores.float()

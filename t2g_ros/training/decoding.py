@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from t2g_ros.model.features import FRAME_NAMES
 from t2g_ros.model.time2general import DecodedClip, FrameFeatures, Time2General
 
 
@@ -37,10 +38,10 @@ def decode_causally(
     memory = {
         name: f[:, None].expand(*shape, *f.shape[1:]).flatten(0, 1)
         for name, f in features.items()
-        if name != "mask_features"
+        if name not in FRAME_NAMES
     }
-    mask_features = features["mask_features"][:, references].flatten(0, 1)
-    layers = network.decode_layers(mask_features, memory, offsets.flatten(0, 1), valid.flatten(0, 1))
+    frames = {name: f[:, references].flatten(0, 1) for name, f in features.items() if name in FRAME_NAMES}
+    layers = network.decode_layers(frames, memory, offsets.flatten(0, 1), valid.flatten(0, 1))
     return [DecodedClip(*(x.float().unflatten(0, shape) for x in layer)) for layer in layers]
 
 

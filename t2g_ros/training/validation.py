@@ -112,7 +112,7 @@ class Validation:
         """Segment one frame from the clip in memory and compare it with its labels, if it has any."""
         memory = {name: torch.stack([features[name] for features in clip], dim=1) for name in frame}
         times = torch.tensor([offsets_s], device=frame["mask_features"].device)
-        scores = network.decode(frame["mask_features"], memory, times, torch.ones_like(times)).scores
+        scores = network.decode(frame, memory, times, torch.ones_like(times)).scores
         labels = np.take(self.table, resolve(scores)[0][0].cpu().numpy())
         size = truth.shape[1], truth.shape[0]
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)

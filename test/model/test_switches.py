@@ -13,9 +13,9 @@ from torch import Tensor
 from t2g_ros.errors import ModelError
 from t2g_ros.model.checkpoint import load_model
 from t2g_ros.model.config import ModelConfig
+from t2g_ros.model.features import feature_shapes
 from t2g_ros.model.sections import EncoderConfig
 from t2g_ros.model.time2general import FrameFeatures, Time2General
-from t2g_ros.runtimes.base import feature_shapes
 from t2g_ros.runtimes.graphs import GRAPHS, example_inputs
 
 TIMES_S = torch.tensor([[0.0, 0.1, 0.3]])
@@ -95,7 +95,7 @@ def test_a_network_without_the_part_segments_streams_like_clips(build: Callable[
         frames = [network.encode(clip[:, t]) for t in range(3)][-network.config.slots :]
         memory = {name: torch.stack([f[name] for f in frames], dim=1) for name in frames[0]}
         offsets = (TIMES_S - TIMES_S[:, -1:])[:, -network.config.slots :]
-        streamed = network.decode(memory["mask_features"][:, -1], memory, offsets, torch.ones_like(offsets)).scores
+        streamed = network.decode(frames[-1], memory, offsets, torch.ones_like(offsets)).scores
     torch.testing.assert_close(streamed, whole, atol=1e-4, rtol=0)
     shapes = {name: tuple(f.shape[2:]) for name, f in memory.items()}
     assert shapes == feature_shapes(network.config)
@@ -114,7 +114,7 @@ def test_a_clip_is_segmented_as_its_frames_are(features: tuple[Time2General, Fra
     offsets, valid = TIMES_S - TIMES_S[:, 1:2], torch.ones(1, 3)
     with torch.inference_mode():
         clip = network.decode_clip(memory, offsets, valid)
-        frame = network.decode_layers(memory["mask_features"][:, 1], memory, offsets, valid)
+        frame = network.decode_layers({name: f[:, 1] for name, f in memory.items()}, memory, offsets, valid)
     assert len(clip) == len(frame) == 1 + network.config.decoder_layers  # masked attention starts from a first guess
     height, width = network.config.input_size
     assert clip[-1].mask_logits.shape == (1, 3, network.config.queries, height // 4, width // 4)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from t2g_ros.model.checkpoint import load_model
+from t2g_ros.model.features import feature_shapes
 from t2g_ros.model.time2general import FrameFeatures, Time2General, resolve
-from t2g_ros.runtimes.base import feature_shapes
 
 TIMES_S = torch.tensor([[0.0, 0.1, 0.25, 0.3, 0.4]])
 T = TIMES_S.shape[1]
@@ -38,7 +38,7 @@ def features(network: Time2General, clip: Tensor) -> FrameFeatures:
 
 def decode(network: Time2General, f: FrameFeatures, offsets_s: Tensor, valid: Tensor, reference: int = -1) -> Tensor:
     with torch.inference_mode():
-        return network.decode(f["mask_features"][:, reference], f, offsets_s, valid).scores
+        return network.decode({name: field[:, reference] for name, field in f.items()}, f, offsets_s, valid).scores
 
 
 def offsets_to_last() -> Tensor:
