@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,9 +20,10 @@ from t2g_ros.runtimes import PRECISIONS, RUNTIMES, Runtime
 
 PACKAGES = ("numpy", "torch", "openvino", "onnxruntime", "rclpy")
 Task = Callable[[], object]
+Key = TypeVar("Key")
 
 
-def medians_ms(tasks: dict[str, Task], rounds: int = 15, repeats: int = 5) -> dict[str, float]:
+def medians_ms(tasks: dict[Key, Task], rounds: int, repeats: int) -> dict[Key, float]:
     """Median time of each task, the tasks taking turns so that a slower moment of the machine meets them all.
 
     Args:
@@ -30,7 +31,7 @@ def medians_ms(tasks: dict[str, Task], rounds: int = 15, repeats: int = 5) -> di
         rounds: turns that every task gets.
         repeats: runs of a task per turn, so that it finds its own data in the caches.
     """
-    times: dict[str, list[float]] = {name: [] for name in tasks}
+    times: dict[Key, list[float]] = {name: [] for name in tasks}
     for turn in range(rounds + 1):
         for name, task in tasks.items():
             for _ in range(repeats):
