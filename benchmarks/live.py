@@ -118,7 +118,7 @@ class CameraAndReceiver(Node):
             if status.name.startswith(self._node_name):
                 about = status.name.removeprefix(self._node_name)
                 self.diagnostics[about] = {value.key: value.value for value in status.values}
-                self._told += 1
+        self._told += 1
 
     def connect(self, check: Callable[[], object]) -> None:
         """Publish an image now and then until everything that is listened to has come.
@@ -164,13 +164,14 @@ class CameraAndReceiver(Node):
                 came, quiet_since = len(self._arrived_ns), time.monotonic()
         return Played(sent_ns[warm_up:], dict(self._arrived_ns), cpu_percent)
 
-    def stage_ms(self, stage: str) -> float | None:
-        """Median of a stage over the last frames as the node says now; None if it does not say."""
+    def engine_ms(self) -> float | None:
+        """Median of encode plus that of decode over the last frames as the node says now; None if it does not say."""
         told, deadline = self._told, time.monotonic() + 3  # it says it once a second
-        while self._told <= told + 1 and time.monotonic() < deadline:
+        while self._told < told + 1 and time.monotonic() < deadline:
             time.sleep(0.05)
-        value = self.diagnostics.get(self._images.topic_name, {}).get(f"stage_{stage}_ms_p50", "n/a")
-        return None if value == "n/a" else float(value)
+        values = self.diagnostics.get(self._images.topic_name, {})
+        stages = [values.get(f"stage_{stage}_ms_p50", "n/a") for stage in ("encode", "decode")]
+        return None if "n/a" in stages else sum(map(float, stages))
 
     def _publish(self) -> int:
         """Publish the next image and return its stamp."""

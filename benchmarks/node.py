@@ -152,9 +152,7 @@ def run(
         rates = {}
         for rate_hz in sorted(args.rates):
             played = play(rate_hz, args.frames)
-            stages = [] if setup.usual else [other.stage_ms("encode"), other.stage_ms("decode")]
-            known = [ms for ms in stages if ms is not None]
-            rates[rate_hz] = figures(played, sum(known) if len(known) == 2 else None)
+            rates[rate_hz] = figures(played, None if setup.usual else other.engine_ms())
         fps = highest_rate(sustains, args.lowest, args.highest, args.ratio)
         model = other.diagnostics.get("model", {})
         node.stop()

@@ -18,6 +18,10 @@ from node import figures, highest_rate, is_sustained, median_figures
 
 ROOT = Path(__file__).resolve().parents[2]
 MS = 1_000_000
+TIMEOUT_S = 400
+"""About ten times what the short run takes: four nodes start in it."""
+
+pytestmark = pytest.mark.timeout(TIMEOUT_S + 20)
 
 
 def played(latencies_ms: list[float | None], period_ms: int = 100) -> Played:
@@ -71,17 +75,17 @@ def test_rounds_are_summed_up_by_medians_of_what_is_known() -> None:
 def results(random_model: Path, model_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     file = tmp_path_factory.mktemp("node") / "node.json"
     command = [sys.executable, str(ROOT / "benchmarks" / "node.py"), "--model", str(random_model), "--threads", "1"]
-    command += ["--runtime", "torch", "--precision", "f32", "--size", "256x128", "--json", str(file)]
-    command += ["--rates", "5", "--headline", "5", "--frames", "10", "--warm-up", "3", "--rounds", "1"]
-    command += ["--lowest", "1", "--highest", "10", "--ratio", "4", "--trial-s", "1"]
+    command += ["--size", "256x128", "--json", str(file), "--rounds", "1"]
+    command += ["--rates", "10", "--headline", "10", "--frames", "10", "--warm-up", "3"]
+    command += ["--lowest", "5", "--highest", "20", "--ratio", "2.5", "--trial-s", "1"]
     environment = os.environ | {
         "T2G_CACHE_DIR": str(model_cache),
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
         "OMP_NUM_THREADS": "1",
     }
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "| raw | 5 |" in done.stdout
+    assert "| raw | 10 |" in done.stdout
     return json.loads(file.read_text())
 
 
@@ -91,7 +95,7 @@ def test_masks_come_from_the_node_whatever_it_is_fed_and_from_the_usual_one(resu
     for row in rows.values():
         assert row["missed_percent"] < 100
         assert 0 < row["p50"] <= row["p95"] <= row["p99"]
-        assert 0 < row["published_hz"] < 5.5
+        assert 0 < row["published_hz"] < 11
         assert row["cpu_percent"] > 0
 
 
@@ -107,5 +111,5 @@ def test_the_headline_is_the_raw_camera_s_at_one_rate(results: dict[str, Any]) -
     assert results["overhead_ms"] == raw["overhead_ms"]
     assert results["fps_sustained"] == results["fps_sustained_by_node"]["raw"]
     assert results["usual_way_fps"] == results["fps_sustained_by_node"]["usual"]
-    assert (results["engine"]["model"], results["engine"]["runtime"]) == ("tiny_test", "torch")
+    assert results["engine"]["model"] == "tiny_test"
     assert results["input"]["size"] == "256x128"
