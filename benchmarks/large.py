@@ -34,11 +34,23 @@ from t2g_ros.runtimes.torch import DTYPES
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "train" / "t2g_large.yaml"
 IMAGES = 8
-LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "image_size": 518, "patch_size": 14}
+LARGE: dict[str, Any] = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "image_size": 518,
+    "patch_size": 14,
+}
 """ViT-L/14 as the configs of DINOv2-L and of Depth Anything V2-L's encoder have it."""
 LARGE_TEXT_WIDTH = 768
 """Of CLIP ViT-L/14."""
-TINY = {"hidden_size": 32, "num_hidden_layers": 4, "num_attention_heads": 2, "image_size": 70, "patch_size": 14}
+TINY: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "image_size": 70,
+    "patch_size": 14,
+}
 TINY_CHANGES: dict[str, Any] = {"input_size": [64, 128], "width": 32, "queries": 24, "query_rank": 4}
 
 
@@ -60,13 +72,13 @@ def model_config(tiny: bool) -> ModelConfig:
     return ModelConfig.from_dict(values, str(CONFIG))
 
 
-def load_random(config: ModelConfig, precision: str) -> Runtime:
+def load_random(config: ModelConfig, precision: str, threads: int) -> Runtime:
     """The torch engine with a network of random weights."""
     torch.manual_seed(0)
     with TemporaryDirectory(prefix="t2g_ros-") as scratch:
         weights = Path(scratch) / f"{config.name}.safetensors"
         save_model(Time2General(config), weights)
-        return load_runtime(weights, runtime="torch", precision=precision)
+        return load_runtime(weights, runtime="torch", precision=precision, threads=threads)
 
 
 class Encoders(nn.Module):
@@ -101,7 +113,7 @@ def encoders_alone(config: ModelConfig, precision: str, next_image: Callable[[],
 def measured(args: argparse.Namespace) -> dict[str, Any]:
     """All figures."""
     config = model_config(args.tiny)
-    runtime = load_random(config, args.precision)
+    runtime = load_random(config, args.precision, args.threads)
     images = input_frames(IMAGES, config.input_size)
     frames, slots = cycle(images.frames), runtime.slots
     offsets, valid = np.linspace(-1, 0, slots, dtype=np.float32), np.ones(slots, np.float32)
@@ -146,6 +158,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = arguments(__doc__, engine=False)
     parser.add_argument("--precision", default="bf16", choices=DTYPES)
+    parser.add_argument("--threads", type=int, default=0, help="on a CPU; 0: one per core")
     parser.add_argument("--tiny", action="store_true", help="a very small network, on a CPU, too")
     args = parser.parse_args(argv)
     if not (args.tiny or torch.cuda.is_available()):

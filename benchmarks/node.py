@@ -179,9 +179,9 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     finally:
         rclpy.shutdown(context=context)
     table = [{"node": name, "rate_hz": rate_hz} | median_figures(each) for (name, rate_hz), each in rows.items()]
-    fps = {name: _median(each) for name, each in highest.items()}
+    sustained = {name: _median(each) for name, each in highest.items()}
     headline = next((r for r in table if r["node"] == "raw" and r["rate_hz"] == args.headline), {})
-    ours, usual = fps.get("raw"), fps.get("usual")
+    ours, usual = sustained.get("raw"), sustained.get("usual")
     return {
         "fps_sustained": ours,
         "latency_ms": {key: headline.get(key) for key in ("p50", "p95", "p99")},
@@ -192,7 +192,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         "engine": engine,
         "input": images.described(),
         "rounds": args.rounds,
-        "fps_sustained_by_node": fps,
+        "fps_sustained_by_node": sustained,
         "by_rate": table,
     }
 

@@ -59,7 +59,7 @@ def series(points: dict[int, Sequence[Runtime]], images: Input, rounds: int, rep
     """
     tasks = {(size, part): task for size, engines in points.items() for part, task in tasks_of(engines, images).items()}
     times = medians_ms(tasks, rounds, repeats)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "size": size,
             **{f"{part}_ms": times[size, part] for part in PARTS},

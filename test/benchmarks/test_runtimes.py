@@ -15,12 +15,14 @@ BENCHMARK = runpy.run_path(str(Path(__file__).resolve().parents[2] / "benchmarks
 
 
 @pytest.fixture(scope="module")
-def rows(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], dict[str, Any]]:
+def rows(
+    random_model: Path, model_cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[tuple[str, str], dict[str, Any]]:
     file = tmp_path_factory.mktemp("runtimes") / "runtimes.json"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("T2G_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("T2G_CACHE_DIR", str(model_cache))
         engines = ["--runtimes", "torch", "openvino", "--precisions", "f32", "f16", "--threads", "1"]
-        short = ["--sizes", "128x64", "--images", "3", "--rounds", "2", "--repeats", "1"]
+        short = ["--sizes", "256x128", "--images", "3", "--rounds", "2", "--repeats", "1"]
         BENCHMARK["main"](["--model", str(random_model), *engines, *short, "--json", str(file)])
     return {(row["runtime"], row["precision"]): row for row in json.loads(file.read_text())["rows"]}
 
