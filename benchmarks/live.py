@@ -26,7 +26,7 @@ from t2g_ros.types import NS_PER_S, Frame
 
 READY_TIMEOUT_S = 300.0
 """The first start converts the model for the engine."""
-QUIET_S = 0.5
+QUIET_S = 1.0
 """No mask for so long after the last image: the rest was dropped."""
 JPEG_QUALITY = 95
 
@@ -142,26 +142,28 @@ class CameraAndReceiver(Node):
         """Publish at a rate, after `warm_up` images at that rate which do not count, and wait for the masks.
 
         Args:
-            rate_hz: images per second. A camera that is late leaves the time out and does not catch up.
+            rate_hz: images per second. A camera that is late by more than a period does not catch up.
             frames: images that count.
             warm_up: images before them.
             pid: the node's process.
         """
         self._arrived_ns.clear()
         sent_ns: list[int] = []
-        due_s = time.monotonic()
+        period_s, due_s = 1 / rate_hz, time.monotonic()
         for k in range(warm_up + frames):
             time.sleep(max(0.0, due_s - time.monotonic()))
-            due_s = max(due_s, time.monotonic()) + 1 / rate_hz
+            if time.monotonic() > due_s + period_s:
+                due_s = time.monotonic()
+            due_s += period_s
             if k == warm_up:
                 cpu_s, start_s = _cpu_s(pid), time.monotonic()
             sent_ns.append(self._publish())
         cpu_percent = 100 * (_cpu_s(pid) - cpu_s) / (time.monotonic() - start_s)
-        came, quiet_since = len(self._arrived_ns), time.monotonic()
-        while time.monotonic() - quiet_since < QUIET_S and len(self._arrived_ns) < len(sent_ns):
+        missing, quiet_since = set(sent_ns), time.monotonic()
+        while missing and time.monotonic() - quiet_since < QUIET_S:
             time.sleep(0.02)
-            if len(self._arrived_ns) > came:
-                came, quiet_since = len(self._arrived_ns), time.monotonic()
+            if missing & self._arrived_ns.keys():
+                missing, quiet_since = missing - self._arrived_ns.keys(), time.monotonic()
         return Played(sent_ns[warm_up:], dict(self._arrived_ns), cpu_percent)
 
     def engine_ms(self) -> float | None:

@@ -214,6 +214,8 @@ def main(arguments_: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments_)
     if args.headline not in args.rates:
         parser.error(f"--headline {args.headline:g} is none of the --rates {args.rates}")
+    if args.frames < 2:
+        parser.error(f"--frames {args.frames}: a rate needs at least 2")
     # Both are inherited by the node. Images are larger than Fast DDS's default shared-memory segment.
     os.environ["ROS_DOMAIN_ID"] = str(args.domain)
     if not any(name in os.environ for name in PROFILES):

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs rclpy: a ROS distribution or the wheels of the extra ros-jazzy")
 
 from live import Played
-from node import figures, highest_rate, is_sustained, median_figures
+from node import figures, highest_rate, is_sustained, main, median_figures
 
 ROOT = Path(__file__).resolve().parents[2]
 MS = 1_000_000
@@ -69,6 +69,18 @@ def test_the_search_closes_in_on_the_highest_rate() -> None:
 def test_rounds_are_summed_up_by_medians_of_what_is_known() -> None:
     rounds = [{"p50": 1.0, "overhead_ms": None}, {"p50": 9.0, "overhead_ms": 4.0}, {"p50": 2.0, "overhead_ms": None}]
     assert median_figures(rounds) == {"p50": 2.0, "overhead_ms": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [(["--rates", "10", "30"], "--headline 15 is none of the --rates"), (["--frames", "1"], "at least 2")],
+)
+def test_a_run_that_could_not_tell_its_headline_is_refused(
+    arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert text in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
