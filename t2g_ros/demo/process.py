@@ -24,6 +24,11 @@ class Process:
         self._file = log.open("wb")
         self._process = subprocess.Popen(argv, stdout=self._file, stderr=subprocess.STDOUT)
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
     def is_running(self) -> bool:
         """Whether it still runs.
 

@@ -1,0 +1,177 @@
+"""Speed of the streaming form against its own parts: the whole clip again for every frame, and a plain encoder.
+
+Run on an idle machine: `python benchmarks/stream.py [--model M] [--runtime R] [--precision P] [--json FILE]`.
+
+A frame costs one encode and one decode. The whole clip again costs as many encodes as it has frames, and a decode. Both
+run in one engine, turn by turn, for several clip lengths at the model's own resolution and several resolutions with the
+model's own clip. Cameras: each has a segmenter with an engine of its own and they take turns, as long as several cannot
+share one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from itertools import count, cycle
+from typing import Any
+
+import numpy as np
+import torch
+from inputs import FPS, Input, input_frames, load
+from measure import Task, arguments, as_table, described, image_size, medians_ms, size_text, to_the_end, write
+from torch import nn
+
+from t2g_ros.inference.segmenter import StreamSegmenter
+from t2g_ros.model.encoders.mobilenet_v2 import imagenet_layers
+from t2g_ros.runtimes import Runtime
+from t2g_ros.runtimes.torch import DTYPES
+from t2g_ros.types import NS_PER_S, Frame
+
+CAMERA_SIZE = (720, 960)
+FRAMES = 8
+COLUMNS = ("size", "clip", "encode_ms", "decode_ms", "frame_ms", "clip_ms", "speedup", "mobilenet_ms", "over_mobilenet")
+
+
+def mobilenet(runtime: Runtime, threads: int) -> Task | None:
+    """MobileNetV2 alone on the full-size image, what a plain encoder costs, in the same engine and precision.
+
+    None for an engine in which it is not built here.
+    """
+    height, width = runtime.input_size
+    stem, blocks = imagenet_layers()
+    network = nn.Sequential(stem, blocks).eval()
+    image = torch.zeros(1, 3, height, width)
+    if runtime.name == "torch":
+        where = "cpu" if runtime.gpu_memory_bytes is None else "cuda"
+        network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        image = image.to(where)
+        precision = DTYPES[runtime.precision]
+
+        def infer() -> None:
+            with torch.inference_mode(), torch.autocast(where, precision, enabled=precision != torch.float32):
+                network(image).sum().item()
+
+        return infer
+    if runtime.name != "openvino":
+        return None
+    import openvino as ov
+
+    with torch.no_grad():
+        graph = ov.convert_model(torch.jit.trace(network, image), input=[tuple(image.shape)])
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": runtime.precision}
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    request = ov.Core().compile_model(graph, "CPU", options).create_infer_request()
+    return lambda: request.infer([image.numpy()], share_inputs=True)
+
+
+def compared(runtime: Runtime, frames: Input, args: argparse.Namespace) -> dict[str, Any]:
+    """Medians of one engine at one resolution and clip length, and their ratios."""
+    images = cycle(frames.resized(runtime.input_size))
+    slots = runtime.slots
+    offsets = np.linspace(-1, 0, slots, dtype=np.float32)
+    valid = np.ones(slots, np.float32)
+
+    def frame() -> None:
+        runtime.encode(next(images), slots - 1)
+        runtime.decode(slots - 1, offsets, valid)
+
+    def whole_clip() -> None:
+        for slot in range(slots):
+            runtime.encode(next(images), slot)
+        runtime.decode(slots - 1, offsets, valid)
+
+    tasks: dict[str, Task] = {
+        "encode_ms": lambda: runtime.encode(next(images), 0),
+        "decode_ms": lambda: runtime.decode(slots - 1, offsets, valid),
+        "frame_ms": frame,
+        "clip_ms": whole_clip,
+    }
+    tasks = {name: to_the_end(runtime, task) for name, task in tasks.items()}
+    plain = mobilenet(runtime, args.threads)
+    if plain is not None:
+        tasks["mobilenet_ms"] = plain
+    times: dict[str, Any] = {"mobilenet_ms": None} | medians_ms(tasks, args.rounds, args.repeats)
+    return {
+        "size": size_text(runtime.input_size),
+        "clip": slots,
+        **times,
+        "speedup": times["clip_ms"] / times["frame_ms"],
+        "over_mobilenet": times["frame_ms"] / times["mobilenet_ms"] if plain is not None else None,
+        "memory_mib": runtime.memory_bytes / 2**20,
+    }
+
+
+def cameras_in_turn(
+    runtimes: Sequence[Runtime], counts: Sequence[int], images: Input, rounds: int, repeats: int
+) -> list[dict[str, Any]]:
+    """Median of one frame of each of so many cameras, one after the other; `StreamSegmenter.step` with its resizing."""
+    segmenters = [StreamSegmenter(runtime) for runtime in runtimes]
+    frames, stamps = cycle(images.frames), count(0, NS_PER_S // FPS)
+
+    def turn(cameras: int) -> Task:
+        def run() -> None:
+            stamp_ns = next(stamps)
+            for segmenter in segmenters[:cameras]:
+                segmenter.step(Frame(next(frames), stamp_ns))
+
+        return to_the_end(runtimes[0], run)
+
+    times = medians_ms({str(cameras): turn(cameras) for cameras in counts}, rounds, repeats)
+    return [
+        {"cameras": cameras, "all_ms": times[str(cameras)], "per_camera_ms": times[str(cameras)] / cameras}
+        for cameras in counts
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--clips", type=int, nargs="*", default=list(range(1, 10)), help="clip lengths in frames")
+    parser.add_argument(
+        "--sizes",
+        type=image_size,
+        nargs="*",
+        default=[(256, 512), (384, 768), (512, 1024), (768, 1536)],
+        metavar="WxH",
+        help="resolutions of the network",
+    )
+    parser.add_argument("--cameras", type=int, nargs="*", default=[1, 2, 4], help="numbers of cameras")
+    args = parser.parse_args(argv)
+    results = measured(args)
+    print(as_table([results["own"], *results["by_clip_length"], *results["by_resolution"]], COLUMNS))
+    print(f"\n{as_table(results['cameras_in_turn'], ('cameras', 'all_ms', 'per_camera_ms'))}\n")
+    print(f"streaming is {results['speedup_over_clip']:.2f} times as fast as the whole clip again for every frame")
+    if results["decode_plus_encode_over_encoder"] is not None:
+        ratio = results["decode_plus_encode_over_encoder"]
+        print(f"encode and decode take {ratio:.2f} times as long as MobileNetV2 alone")
+    write(args.json, "stream", results)
+
+
+def measured(args: argparse.Namespace) -> dict[str, Any]:
+    """All figures."""
+    # One engine at a time, as a node has it: others beside it would take its caches.
+    engine = {"runtime": args.runtime, "precision": args.precision, "threads": args.threads}
+    images = input_frames(FRAMES, CAMERA_SIZE)
+    runtime = load(args.model, **engine)
+    own = compared(runtime, images, args)
+
+    def others(**change: Any) -> dict[str, Any]:
+        return compared(load(args.model, **engine, **change), images, args)
+
+    lengths = [others(clip_frames=clip) for clip in args.clips]
+    sizes = [others(input_size=size) for size in args.sizes]
+    engines = [runtime, *(load(args.model, **engine) for _ in range(max(args.cameras, default=1) - 1))]
+    return {
+        "speedup_over_clip": own["speedup"],
+        "decode_plus_encode_over_encoder": own["over_mobilenet"],
+        "engine": described(runtime),
+        "input": images.described(),
+        "own": own,
+        "by_clip_length": lengths,
+        "by_resolution": sizes,
+        "cameras_in_turn": cameras_in_turn(engines, args.cameras, images, args.rounds, args.repeats),
+    }
+
+
+if __name__ == "__main__":
+    main()
