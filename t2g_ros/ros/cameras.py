@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -16,14 +18,14 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from t2g_ros.errors import InputError
 from t2g_ros.inference.segmenter import StreamSegmenter
-from t2g_ros.inference.stability import StabilityMonitor
+from t2g_ros.inference.stability import Stability, StabilityMonitor
 from t2g_ros.ros.camera_info import fits
 from t2g_ros.ros.health import CameraHealth, State, Verdict
 from t2g_ros.ros.images import to_frame
 from t2g_ros.ros.mailbox import Mailbox
 from t2g_ros.ros.parameters import Settings
 from t2g_ros.ros.publishers import SegmentationPublishers
-from t2g_ros.ros.worker import InferenceThread
+from t2g_ros.ros.worker import Worker
 from t2g_ros.runtimes import Runtime
 from t2g_ros.types import NS_PER_S, Frame, Segmentation
 
@@ -41,14 +43,16 @@ def _latest_only() -> QoSProfile:
 class Camera:
     """Segments one camera's images.
 
-    The subscription only leaves the image in the mailbox; all else happens on the inference thread.
+    The subscription only leaves the image in the mailbox; the inference thread segments it; the output thread publishes
+    the masks and measures their stability while the next image is segmented.
 
     Args:
         node: creates the topics.
         worker: the inference thread.
+        output_worker: the output thread.
         runtime: the engine whose clip buffers this camera uses alone.
         settings: the parameters.
-        report: called on either thread when something happened that may change the camera's state.
+        report: called on any thread when something happened that may change the camera's state.
         prefix: put before the topic names, empty or ending in a slash.
 
     Raises:
@@ -58,7 +62,8 @@ class Camera:
     def __init__(
         self,
         node: LifecycleNode,
-        worker: InferenceThread,
+        worker: Worker,
+        output_worker: Worker,
         runtime: Runtime,
         settings: Settings,
         report: Callable[[], None],
@@ -76,6 +81,8 @@ class Camera:
         self.mailbox: Mailbox[tuple[Image | CompressedImage, float]] = Mailbox()
         self._node = node
         self._worker = worker
+        self._output_worker = output_worker
+        self._publishing: Future[None] | None = None
         self._report = report
         self._prefix = prefix
         self._stability = StabilityMonitor()
@@ -125,7 +132,7 @@ class Camera:
         ]
 
     def stop(self) -> None:
-        """Unsubscribe. A frame on the inference thread may still finish; wait for the thread to be sure."""
+        """Unsubscribe. A frame on the other threads may still finish; wait for them, in their order, to be sure."""
         self.health.active = False
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
@@ -257,12 +264,73 @@ class Camera:
             return
         # After taking the image: it may have arrived after a reset that is still queued behind this job.
         self._apply_resets()
+        started_ns = self._node.get_clock().now().nanoseconds
+        self.health.started(started_ns)
+        handed_over = False
+        with self._faults_counted():
+            handed_over = self._segment(*letter, started_ns)
+        if not handed_over:
+            self.health.ended(started_ns)
+            self._report()
+
+    def _segment(self, msg: Image | CompressedImage, arrived: float, started_ns: int) -> bool:
+        """Segment an image and hand the result to the output thread; False if there is none yet."""
+        stages = {"wait": (perf_counter() - arrived) * 1e3}
+        start = perf_counter()
+        frame = to_frame(msg, self.health.topic)
+        self._note_encoding(msg, frame)
+        stages["convert"] = (perf_counter() - start) * 1e3
+        segmentation = self.segmenter.step(frame)
+        self.health.problem = None
+        if segmentation is None:
+            return False
+        inferred = perf_counter()
+        if self._publishing is not None:
+            self._publishing.result()  # one frame at most waits for its turn, so that masks cannot pile up
+        self._publishing = self._output_worker.submit(self._publish, segmentation, stages, inferred, started_ns)
+        return True
+
+    def _note_encoding(self, msg: Image | CompressedImage, frame: Frame) -> None:
+        encoding = msg.format if isinstance(msg, CompressedImage) else msg.encoding
+        if self._encoding not in (None, encoding):
+            self.segmenter.reset("encoding_change")
+        self._encoding = self.health.encoding = encoding
+        self.health.size = frame.size
+
+    # -- on the output thread --------------------------------------------------------------------------------
+
+    def _publish(self, segmentation: Segmentation, stages: dict[str, float], inferred: float, started_ns: int) -> None:
+        """Publish a frame that was taken at the node time `started_ns` and ready at `inferred`."""
+        stages |= segmentation.stage_ms
+        with self._faults_counted():
+            info = self._info
+            self._outputs.publish_mask(segmentation, info if info and fits(info, segmentation.frame.size) else None)
+            masks_out = perf_counter()
+            stability = self._stability.update(segmentation)
+            measured = perf_counter()
+            self._outputs.publish_stability(segmentation, stability.map)
+            self._outputs.publish_pictures(segmentation, self.settings.overlay_alpha)
+            stages["publish"] = (masks_out - inferred + perf_counter() - measured) * 1e3
+            stages["stability"] = (measured - masks_out) * 1e3
+            self._note_result(segmentation, stability, stages)
+        self.health.ended(started_ns)
+        self._report()
+
+    def _note_result(self, segmentation: Segmentation, stability: Stability, stages: dict[str, float]) -> None:
         health = self.health
-        health.started(self._node.get_clock().now().nanoseconds)
-        log = self._node.get_logger()
+        health.segmented += 1
+        health.segmentation, health.stability = segmentation, stability
+        now_ns = self._node.get_clock().now().nanoseconds
+        health.finished(stages, now_ns, self.settings.max_allowed_processing_time_ms)
+
+    # -- on either of the two --------------------------------------------------------------------------------
+
+    @contextmanager
+    def _faults_counted(self) -> Iterator[None]:
+        """Count, tell and survive whatever goes wrong with a frame."""
+        health, log = self.health, self._node.get_logger()
         try:
-            self._segment(*letter)
-            health.problem = None
+            yield
         except InputError as error:
             health.rejected += 1
             # The segmenter does not know the topic.
@@ -275,48 +343,3 @@ class Camera:
             health.failed += 1
             health.problem = (State.ERROR, f"frame dropped: {type(error).__name__}: {error}")
             log.error(health.problem[1], throttle_duration_sec=LOG_EVERY_S)
-        finally:
-            health.ended()
-        self._report()
-
-    def _segment(self, msg: Image | CompressedImage, arrived: float) -> None:
-        stages = {"wait": (perf_counter() - arrived) * 1e3}
-        start = perf_counter()
-
-        def lap(stage: str) -> None:
-            nonlocal start
-            now = perf_counter()
-            stages[stage] = stages.get(stage, 0.0) + (now - start) * 1e3
-            start = now
-
-        frame = to_frame(msg, self.health.topic)
-        self._note_encoding(msg, frame)
-        lap("convert")
-        segmentation = self.segmenter.step(frame)
-        if segmentation is None:
-            return
-        stages.update(segmentation.stage_ms)
-        start = perf_counter()
-        info = self._info
-        self._outputs.publish_mask(segmentation, info if info and fits(info, segmentation.frame.size) else None)
-        lap("publish")
-        stability = self._stability.update(segmentation)
-        lap("stability")
-        self._outputs.publish_stability(segmentation, stability.map)
-        self._outputs.publish_pictures(segmentation, self.settings.overlay_alpha)
-        lap("publish")
-        self._note_result(segmentation, stages)
-        self.health.stability = stability
-
-    def _note_encoding(self, msg: Image | CompressedImage, frame: Frame) -> None:
-        encoding = msg.format if isinstance(msg, CompressedImage) else msg.encoding
-        if self._encoding not in (None, encoding):
-            self.segmenter.reset("encoding_change")
-        self._encoding = self.health.encoding = encoding
-        self.health.size = frame.size
-
-    def _note_result(self, segmentation: Segmentation, stages: dict[str, float]) -> None:
-        self.health.segmented += 1
-        self.health.segmentation = segmentation
-        now_ns = self._node.get_clock().now().nanoseconds
-        self.health.finished(stages, now_ns, self.settings.max_allowed_processing_time_ms)

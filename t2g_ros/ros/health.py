@@ -71,9 +71,9 @@ class CameraHealth:
     recent_ms: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
     """The `STAGES` of the last frames."""
     started_ns: int | None = None
-    """Node time when the engine took the frame that it is busy with, None while it is idle."""
+    """Node time when the engine took the frame that it took last, None once that is out."""
     late_since_ns: int | None = None
-    """Node time when the first of the last frames, all of them late, was taken; None if the last was in time."""
+    """Node time when the first of the last frames, all of them late, came; None if the last was in time."""
     ready_ns: int | None = None
     """Node time when the last frame was ready."""
 
@@ -81,16 +81,19 @@ class CameraHealth:
         """Note that the engine takes a frame."""
         self.started_ns = now_ns
 
-    def ended(self) -> None:
-        """Note that the engine is done with the frame, whatever came of it."""
-        self.started_ns = None
+    def ended(self, started_ns: int) -> None:
+        """Note that the frame that was taken then is done with, whatever came of it; the next may be under way."""
+        if self.started_ns == started_ns:
+            self.started_ns = None
 
     def finished(self, stage_ms: dict[str, float], now_ns: int, allowed_ms: float) -> None:
         """Note the times of a frame that is out."""
         self.stage_ms = stage_ms
         self.recent_ms.append(tuple(stage_ms[stage] for stage in STAGES))
-        late = sum(stage_ms.values()) > allowed_ms
-        self.late_since_ns = (self.late_since_ns or self.started_ns or now_ns) if late else None
+        took_ms = sum(stage_ms.values())
+        # Not since `started_ns`: the engine may be at the next frame already.
+        late_since_ns = self.late_since_ns or now_ns - round(took_ms * 1e6)
+        self.late_since_ns = late_since_ns if took_ms > allowed_ms else None
         self.ready_ns = now_ns
 
     def forget_lateness(self) -> None:

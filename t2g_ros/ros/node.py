@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -19,7 +19,7 @@ from std_srvs.srv import SetBool, Trigger
 from t2g_ros.ros.cameras import Camera
 from t2g_ros.ros.diagnostics import Diagnostics
 from t2g_ros.ros.parameters import Parameters, Settings
-from t2g_ros.ros.worker import InferenceThread
+from t2g_ros.ros.worker import Worker
 from t2g_ros.runtimes import load_runtime
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -31,7 +31,9 @@ class SegmentNode(LifecycleNode):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("segment_node", **kwargs)
         _forward_logs(self)
-        self._worker = InferenceThread()
+        self._worker = Worker("inference")
+        # What is found is published while the next frame is inferred.
+        self._output_worker = Worker("outputs")
         self.parameters = Parameters(self)
         self._diagnostics = Diagnostics(self)
         self._camera: Camera | None = None
@@ -47,10 +49,11 @@ class SegmentNode(LifecycleNode):
             self.trigger_activate()
 
     def stop(self, timeout_s: float) -> bool:
-        """End the inference thread; return whether it ended in time."""
+        """End the threads; return whether they ended in time, which both have together."""
         if self._camera:
             self._camera.health.active = False
-        return self._worker.stop(timeout_s)
+        deadline = monotonic() + timeout_s
+        return all(worker.stop(deadline - monotonic()) for worker in (self._worker, self._output_worker))
 
     # -- transitions -----------------------------------------------------------------------------------------
 
@@ -97,8 +100,8 @@ class SegmentNode(LifecycleNode):
         settings = self.parameters.settings
         self._diagnostics.set_model_state(DiagnosticStatus.OK, f"loading model {settings.model}")
         start = perf_counter()
-        runtime = self._on_worker(load_runtime, **_runtime_arguments(settings))
-        self._camera = Camera(self, self._worker, runtime, settings, self._diagnostics.look)
+        runtime = self._await(self._worker, load_runtime, **_runtime_arguments(settings))
+        self._camera = Camera(self, self._worker, self._output_worker, runtime, settings, self._diagnostics.look)
         self._follow_clock(settings.max_gap_s)
         self._diagnostics.runtime = runtime
         self._diagnostics.camera = self._camera
@@ -122,7 +125,8 @@ class SegmentNode(LifecycleNode):
     def _deactivate(self) -> None:
         if self._camera:
             self._camera.stop()
-            self._on_worker(_nothing)  # nothing of this camera is published after this
+            for worker in (self._worker, self._output_worker):
+                self._await(worker, _nothing)  # nothing of this camera is published after this
         self._diagnostics.look()
 
     def _cleanup(self) -> None:
@@ -137,15 +141,15 @@ class SegmentNode(LifecycleNode):
             camera.destroy()
         self._diagnostics.set_model_state(DiagnosticStatus.WARN, "unconfigured: no model is loaded")
 
-    def _on_worker(self, job: Callable[..., Any], **kwargs: Any) -> Any:
-        """Run a job on the inference thread; meanwhile diagnostics go on and a signal ends the wait."""
+    def _await(self, worker: Worker, job: Callable[..., Any], **kwargs: Any) -> Any:
+        """Run a job on one of the threads; meanwhile diagnostics go on and a signal ends the wait."""
 
         def keep_waiting() -> bool:
             if self.context.ok():
                 self._diagnostics.look()
             return self.context.ok()
 
-        return self._worker.call(partial(job, **kwargs), keep_waiting=keep_waiting)
+        return worker.call(partial(job, **kwargs), keep_waiting=keep_waiting)
 
     def _tolerate_impossible_transitions(self) -> None:
         """Answer a request for a transition that the state does not allow with success = False.

@@ -1,4 +1,7 @@
-"""What one camera's segmentation is published as; every message carries its frame's own stamp and frame_id."""
+"""What one camera's segmentation is published as; every message carries its frame's own stamp and frame_id.
+
+What nobody subscribes to is neither built nor published: all of it is volatile, so nobody could miss it.
+"""
 
 from __future__ import annotations
 
@@ -77,20 +80,24 @@ class SegmentationPublishers:
     def publish_mask(self, segmentation: Segmentation, info: CameraInfo | None) -> None:
         """Publish mask and confidence, and the calibration that goes with them if the camera has one."""
         header = header_of(segmentation.frame)
-        self._mask.publish(to_image(segmentation.labels, header))
-        self._confidence.publish(to_image(segmentation.confidence, header))
+        if self._mask.get_subscription_count():
+            self._mask.publish(to_image(segmentation.labels, header))
+        if self._confidence.get_subscription_count():
+            self._confidence.publish(to_image(segmentation.confidence, header))
         if info is not None:
             height, width = segmentation.labels.shape
             self._camera_info.publish(scaled(info, segmentation.frame.size, (height, width), header))
 
     def publish_stability(self, segmentation: Segmentation, stability: NDArray[np.uint8]) -> None:
         """Publish the (h, w) uint8 stability map at the mask's size."""
+        if not self._stability.get_subscription_count():
+            return
         height, width = segmentation.labels.shape
         resized = cv2.resize(stability, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
         self._stability.publish(to_image(np.asarray(resized, np.uint8), header_of(segmentation.frame)))
 
     def publish_pictures(self, segmentation: Segmentation, alpha: float) -> None:
-        """Draw and publish what people look at; what nobody looks at is not drawn."""
+        """Draw and publish what people look at."""
         header = header_of(segmentation.frame)
         if self._color.get_subscription_count():
             self._color.publish(to_image(self._space.colorize(segmentation.labels), header))

@@ -1,4 +1,4 @@
-"""The one inference thread: whatever touches a model runs here, in order, never concurrently."""
+"""Threads that run jobs in order: the one that touches models, and the one that publishes what it found."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Result = TypeVar("Result")
 POLL_S = 0.1
 
 
-class InferenceThread:
-    """Runs jobs one after another on a thread of its own."""
+class Worker:
+    """Runs jobs one after another on a thread of its own, of this name."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self._jobs: SimpleQueue[tuple[Future[Any], Callable[..., Any], tuple[Any, ...]] | None] = SimpleQueue()
         self._stopping = False
         # A daemon, because an engine that compiles for half a minute must not hold up the end of the process.
-        self._thread = Thread(target=self._run, name="inference", daemon=True)
+        self._thread = Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, job: Callable[..., Result], *args: Any) -> Future[Result]:

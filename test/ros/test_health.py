@@ -17,7 +17,7 @@ def frame(health: CameraHealth, at_ms: int, took_ms: float) -> Verdict:
     out = START + at_ms * MS + round(took_ms * MS)
     stages = dict.fromkeys(STAGES, 0.0) | {"encode": took_ms}
     health.finished(stages, out, SETTINGS.max_allowed_processing_time_ms)
-    health.ended()
+    health.ended(START + at_ms * MS)
     return health.verdict(out, SETTINGS, 1)
 
 
@@ -68,3 +68,14 @@ def test_a_camera_whose_qos_never_fitted_is_told_from_one_that_fell_silent() -> 
     health.incompatible_qos = None
     frame(health, 0, 50)
     assert health.verdict(START + 6000 * MS, SETTINGS, 1).state == State.STALE
+
+
+def test_the_end_of_a_frame_does_not_hide_that_the_next_one_hangs() -> None:
+    health = active()
+    health.last_received_ns = START
+    for started_ns in (START, START + 10 * MS):
+        health.started(started_ns)
+    health.ended(START)
+    assert health.verdict(START + 400 * MS, SETTINGS, 1).state == State.LATE
+    health.ended(START + 10 * MS)
+    assert health.verdict(START + 400 * MS, SETTINGS, 1).state == State.OK

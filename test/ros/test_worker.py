@@ -4,11 +4,11 @@ import threading
 
 import pytest
 
-from t2g_ros.ros.worker import InferenceThread
+from t2g_ros.ros.worker import Worker
 
 
 def test_jobs_run_in_order_on_one_thread_that_is_not_the_callers() -> None:
-    worker = InferenceThread()
+    worker = Worker("test")
     ran: list[tuple[int, int]] = []
     futures = [worker.submit(lambda i=i: ran.append((i, threading.get_ident()))) for i in range(50)]
     futures[-1].result(timeout=30)
@@ -19,7 +19,7 @@ def test_jobs_run_in_order_on_one_thread_that_is_not_the_callers() -> None:
 
 
 def test_a_call_returns_or_raises_what_the_job_does() -> None:
-    worker = InferenceThread()
+    worker = Worker("test")
     assert worker.call(sum, [1, 2], keep_waiting=lambda: True) == 3
     with pytest.raises(ZeroDivisionError):
         worker.call(lambda: 1 / 0, keep_waiting=lambda: True)
@@ -28,7 +28,7 @@ def test_a_call_returns_or_raises_what_the_job_does() -> None:
 
 
 def test_a_call_can_be_given_up_and_a_stop_tells_that_the_job_still_runs() -> None:
-    worker = InferenceThread()
+    worker = Worker("test")
     release = threading.Event()
     with pytest.raises(InterruptedError):
         worker.call(release.wait, keep_waiting=lambda: False)
