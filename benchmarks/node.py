@@ -7,7 +7,8 @@ highest rate at which fewer than 5 % of them get no mask. Latency is from the im
 publishing, to the arrival of the mask in the other process; jitter its mean change from mask to mask. Overhead is the
 median latency less the medians of encode and decode that the node tells in /diagnostics; it is told where fewer than
 5 % are missed, since a frame that waits for the one before would count as overhead. `usual` is usual_node.py beside
-this: weights and engine are the same, what differs is the node. The nodes take turns; figures are medians over rounds.
+this, with the same weights in torch, as such a node calls them; `usual, same engine` has the real node's engine, so that
+what differs is the node alone. The nodes take turns; figures are medians over rounds.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Setup:
     """A node, what it is fed, and who listens."""
 
     usual: bool = False
+    runtime: str = ""
+    """Engine, where it is not the one that is asked for."""
     compressed: bool = False
     pictures: bool = False
     """Whether somebody looks at color and overlay."""
@@ -57,7 +60,8 @@ class Setup:
 
 SETUPS = {
     "raw": Setup(),
-    "usual": Setup(usual=True),
+    "usual": Setup(usual=True, runtime="torch"),
+    "usual, same engine": Setup(usual=True),
     "pictures": Setup(pictures=True),
     "compressed": Setup(compressed=True),
 }
@@ -120,6 +124,8 @@ def argv(setup: Setup, args: argparse.Namespace) -> list[str]:
     """The command line of a node."""
     program = [str(Path(__file__).with_name("usual_node.py"))] if setup.usual else ["-m", "t2g_ros.ros.segment_node"]
     parameters = {key: getattr(args, key) for key in ("model", "runtime", "precision", "threads")}
+    if setup.runtime:
+        parameters |= {"runtime": setup.runtime, "precision": "auto"}
     if setup.compressed:
         parameters["image_transport"] = "compressed"
     settings = [part for key, value in parameters.items() for part in ("-p", f"{key}:={value}")]

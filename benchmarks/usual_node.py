@@ -1,6 +1,6 @@
 """The node as usually written, the baseline of benchmarks/node.py: everything in the subscription's callback.
 
-The weights, the engine and the memory are the real node's, so what differs is the node. It does less: a mask and no
+The weights and the memory are the real node's, and with `runtime:=openvino` the engine too. It does less: a mask and no
 more. Run: `python benchmarks/usual_node.py [--ros-args -p model:=t2g_tiny -p runtime:=auto -p precision:=auto]`.
 """
 
