@@ -18,6 +18,7 @@ from t2g_ros.errors import InputError
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.inference.stability import StabilityMonitor
 from t2g_ros.ros.camera_info import fits
+from t2g_ros.ros.deadline import DeadlineMode, Ladder
 from t2g_ros.ros.health import CameraHealth, State, Verdict
 from t2g_ros.ros.images import to_frame
 from t2g_ros.ros.mailbox import Mailbox
@@ -48,6 +49,7 @@ class Camera:
         worker: the inference thread.
         runtime: the engine whose clip buffers this camera uses alone.
         settings: the parameters.
+        ladder: engines for the deadline mode, the first being `runtime`; None without it.
         report: called on either thread when something happened that may change the camera's state.
         prefix: put before the topic names, empty or ending in a slash.
 
@@ -61,6 +63,7 @@ class Camera:
         worker: InferenceThread,
         runtime: Runtime,
         settings: Settings,
+        ladder: Ladder | None,
         report: Callable[[], None],
         prefix: str = "",
     ) -> None:
@@ -73,6 +76,8 @@ class Camera:
             output_resolution=settings.output_resolution,
             min_confidence=settings.min_confidence,
         )
+        target_ms, logger = settings.target_latency_ms, node.get_logger()
+        self.deadline = DeadlineMode(ladder, self.segmenter, target_ms, logger) if ladder else None
         self.mailbox: Mailbox[tuple[Image | CompressedImage, float]] = Mailbox()
         self._node = node
         self._worker = worker
@@ -166,7 +171,13 @@ class Camera:
     def verdict(self) -> Verdict:
         """How the camera is doing now."""
         now_ns = self._node.get_clock().now().nanoseconds
-        return self.health.verdict(now_ns, self.settings, self.publishers)
+        verdict = self.health.verdict(now_ns, self.settings, self.publishers)
+        return self.deadline.verdict(verdict) if self.deadline else verdict
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the clip buffers of all engines that this camera uses."""
+        return self.deadline.memory_bytes if self.deadline else self.segmenter.memory_bytes
 
     @property
     def publishers(self) -> int:
@@ -307,6 +318,8 @@ class Camera:
         lap("publish")
         self._note_result(segmentation, stages)
         self.health.stability = stability
+        if self.deadline:
+            self.deadline.observe(segmentation.frame.stamp_ns, stages)
 
     def _note_encoding(self, msg: Image | CompressedImage, frame: Frame) -> None:
         encoding = msg.format if isinstance(msg, CompressedImage) else msg.encoding
