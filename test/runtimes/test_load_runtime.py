@@ -143,10 +143,7 @@ def test_another_clip_length_gives_the_masks_of_a_model_that_has_it(
     options = {"runtime": name, "precision": "f32", "input_size": (64, 128), "threads": 1}
     shorter = load_runtime(random_model, clip_frames=3, **options)
     assert (shorter.slots, shorter.input_size) == (3, (64, 128))
-    engines = [shorter, load_runtime(twin, **options), load_runtime(random_model, **options)]
-    found, expected, longer = (masks(engine) for engine in engines)
-    np.testing.assert_array_equal(found, expected)
-    assert (found[-1] != longer[-1]).any()
+    np.testing.assert_array_equal(masks(shorter), masks(load_runtime(twin, **options)))
 
 
 def masks(runtime: Runtime) -> np.ndarray:
