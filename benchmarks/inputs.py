@@ -1,12 +1,11 @@
-"""What the benchmarks run on: frames of a real drive, or rendered ones where there is none, and engines to run them."""
+"""What the benchmarks run on: frames of a real drive, or rendered ones where there is none."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -15,9 +14,6 @@ from measure import size_text
 from numpy.typing import NDArray
 from real_drives import DATA
 
-from t2g_ros.model.config import ModelConfig
-from t2g_ros.model.shipped import resolve_model
-from t2g_ros.runtimes import Runtime, load_runtime
 from t2g_ros.sources import open_source
 from t2g_ros.training.synthetic import Drive
 
@@ -61,25 +57,3 @@ def _resized(frame: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint
     shrinks = size[0] < frame.shape[0]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(frame, size[::-1], interpolation=how), np.uint8)
-
-
-def load(
-    model: str | Path,
-    *,
-    runtime: str = "auto",
-    precision: str = "auto",
-    input_size: tuple[int, int] | None = None,
-    clip_frames: int | None = None,
-    threads: int = 0,
-) -> Runtime:
-    """Load a network as `load_runtime` does, also with a clip of another length than it was trained with."""
-    options: dict[str, Any] = {"runtime": runtime, "precision": precision, "input_size": input_size, "threads": threads}
-    weights = resolve_model(model)
-    config = ModelConfig.load(weights.with_suffix(".yaml"))
-    if clip_frames in (None, config.clip_frames):
-        return load_runtime(model, **options)
-    with TemporaryDirectory(prefix="t2g_ros-") as scratch:
-        other = Path(scratch) / weights.name
-        other.symlink_to(weights.resolve())
-        replace(config, clip_frames=clip_frames).save(other.with_suffix(".yaml"))
-        return load_runtime(other, **options)

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from inputs import FPS, input_frames, load
+from inputs import FPS, input_frames
 from measure import arguments, described, slope, write
 from tqdm import tqdm
 
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.inference.stability import StabilityMonitor
+from t2g_ros.runtimes import load_runtime
 from t2g_ros.types import NS_PER_S, Frame
 
 IMAGES, CAMERA_SIZE = 8, (720, 960)
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if not args.warm_up < args.frames:
         parser.error(f"--warm-up {args.warm_up} leaves nothing of --frames {args.frames}")
-    runtime = load(args.model, runtime=args.runtime, precision=args.precision, threads=args.threads)
+    runtime = load_runtime(args.model, runtime=args.runtime, precision=args.precision, threads=args.threads)
     segmenter, monitor = StreamSegmenter(runtime), StabilityMonitor()
     images = input_frames(IMAGES, CAMERA_SIZE)
     at: list[int] = []

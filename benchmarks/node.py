@@ -7,8 +7,8 @@ highest rate at which fewer than 5 % of them get no mask. Latency is from the im
 publishing, to the arrival of the mask in the other process; jitter its mean change from mask to mask. Overhead is the
 median latency less the medians of encode and decode that the node tells in /diagnostics; it is told where fewer than
 5 % are missed, since a frame that waits for the one before would count as overhead. `usual` is usual_node.py beside
-this, with the same weights in torch, as such a node calls them; `usual, same engine` has the real node's engine, so that
-what differs is the node alone. The nodes take turns; figures are medians over rounds.
+this, with the same weights in torch, as such a node calls them; `usual, same engine` has the real node's engine, so
+that what differs is the node alone. The nodes take turns; figures are medians over rounds.
 """
 
 from __future__ import annotations

@@ -14,12 +14,12 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-from inputs import FPS, Input, input_frames, load
+from inputs import FPS, Input, input_frames
 from measure import Task, arguments, as_table, image_size, medians_ms, size_text, to_the_end, write
 from numpy.typing import NDArray
 
 from t2g_ros.inference.segmenter import StreamSegmenter
-from t2g_ros.runtimes import PRECISIONS, RUNTIMES, Runtime
+from t2g_ros.runtimes import PRECISIONS, RUNTIMES, Runtime, load_runtime
 from t2g_ros.types import NS_PER_S, Frame
 
 CAMERA_SIZE = (720, 960)
@@ -30,7 +30,7 @@ REFERENCE = ("torch", "f32")
 def loaded(name: str, precision: str, size: tuple[int, int], args: argparse.Namespace) -> Runtime | str:
     """The engine, or why there is none."""
     try:
-        runtime = load(args.model, runtime=name, precision=precision, input_size=size, threads=args.threads)
+        runtime = load_runtime(args.model, runtime=name, precision=precision, input_size=size, threads=args.threads)
     except Exception as error:  # whatever an engine raises on a machine that it does not like
         return f"{error}" or type(error).__name__
     if runtime.precision != precision:

@@ -14,10 +14,10 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-from inputs import Input, input_frames, load
+from inputs import Input, input_frames
 from measure import Task, arguments, as_table, described, exponent, image_size, medians_ms, size_text, to_the_end, write
 
-from t2g_ros.runtimes import Runtime
+from t2g_ros.runtimes import Runtime, load_runtime
 
 IMAGES, CAMERA_SIZE = 8, (720, 960)
 PARTS = ("encode", "decode", "frame")
@@ -91,10 +91,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # One series at a time: the engines of the others are gone by then.
     by = {
-        "pixels": measured({h * w: [load(args.model, **engine, input_size=(h, w))] for h, w in args.sizes}),
-        "clip_frames": measured({clip: [load(args.model, **engine, clip_frames=clip)] for clip in args.clips}),
+        "pixels": measured({h * w: [load_runtime(args.model, **engine, input_size=(h, w))] for h, w in args.sizes}),
+        "clip_frames": measured({clip: [load_runtime(args.model, **engine, clip_frames=clip)] for clip in args.clips}),
     }
-    cameras = [load(args.model, **engine) for _ in range(max(args.cameras))]
+    cameras = [load_runtime(args.model, **engine) for _ in range(max(args.cameras))]
     by["cameras"] = measured({number: cameras[:number] for number in args.cameras})
     for name, found in by.items():
         print(as_table(found["rows"], ("size", "input_size", *(f"{part}_ms" for part in PARTS), "memory_mib")))

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from inputs import FPS, Input, input_frames, load
+from inputs import FPS, Input, input_frames
 from measure import Task, arguments, as_table, described, image_size, medians_ms, size_text, to_the_end, write
 from torch import nn
 
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.model.encoders.mobilenet_v2 import imagenet_layers
-from t2g_ros.runtimes import Runtime
+from t2g_ros.runtimes import Runtime, load_runtime
 from t2g_ros.runtimes.torch import DTYPES
 from t2g_ros.types import NS_PER_S, Frame
 
@@ -152,15 +152,15 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     # One engine at a time, as a node has it: others beside it would take its caches.
     engine = {"runtime": args.runtime, "precision": args.precision, "threads": args.threads}
     images = input_frames(FRAMES, CAMERA_SIZE)
-    runtime = load(args.model, **engine)
+    runtime = load_runtime(args.model, **engine)
     own = compared(runtime, images, args)
 
     def others(**change: Any) -> dict[str, Any]:
-        return compared(load(args.model, **engine, **change), images, args)
+        return compared(load_runtime(args.model, **engine, **change), images, args)
 
     lengths = [others(clip_frames=clip) for clip in args.clips]
     sizes = [others(input_size=size) for size in args.sizes]
-    engines = [runtime, *(load(args.model, **engine) for _ in range(max(args.cameras, default=1) - 1))]
+    engines = [runtime, *(load_runtime(args.model, **engine) for _ in range(max(args.cameras, default=1) - 1))]
     return {
         "speedup_over_clip": own["speedup"],
         "decode_plus_encode_over_encoder": own["over_mobilenet"],

@@ -32,7 +32,7 @@ class StreamSegmenter:
         clip_span_s: seconds that the memory reaches back.
         max_gap_s: a longer pause between two frames empties the memory.
         lag: frames by which the output trails the input; the memory then also holds the future.
-        output_resolution: `source` or `model` (the network's input size).
+        output_resolution: `source` or `model` (the input size of `runtime`, also after a `switch`).
         min_confidence: labels less certain than this, 0..1, become 255.
 
     Raises:
@@ -60,13 +60,16 @@ class StreamSegmenter:
         self.output_resolution = output_resolution
         self.min_confidence = min_confidence
         self.reset_counts: Counter[str] = Counter()
+        self._clip_span_s = clip_span_s
+        self._lag = lag
+        self._model_size = runtime.input_size
         self._memory = ClipMemory(runtime.slots, clip_span_s, lag)
         self._pending: deque[Frame] = deque(maxlen=lag + 1)  # oldest is the one to segment next
         self._reset_cause: str | None = None
 
     @property
     def memory_bytes(self) -> int:
-        """Bytes of the clip memory, constant over the stream's life."""
+        """Bytes of the clip memory, constant from one `switch` to the next."""
         return self.runtime.memory_bytes
 
     def reset(self, cause: str) -> None:
@@ -75,6 +78,27 @@ class StreamSegmenter:
         self._pending.clear()
         self.reset_counts[cause] += 1
         self._reset_cause = cause
+
+    def switch(self, runtime: Runtime, cause: str) -> None:
+        """Go on in another engine, of the same classes, whose clip buffers belong to this stream from now on.
+
+        What is remembered lies in the buffers of the engine before, so the memory starts anew, as after a `reset`;
+        but frames that wait for their future are taken along, and are segmented when they are due.
+
+        Raises:
+            ValueError: the lag does not fit the engine; all is as before.
+            Exception: whatever the engine raises; the memory is emptied then (`inference_error`).
+        """
+        waiting = list(self._pending)[-self._lag :] if self._lag else []
+        self._memory = ClipMemory(runtime.slots, self._clip_span_s, self._lag)
+        self.runtime = runtime
+        self.reset(cause)
+        try:
+            for frame in waiting:
+                self._remember(frame, self._to_input(frame.rgb))
+        except Exception:
+            self.reset("inference_error")
+            raise
 
     def step(self, frame: Frame) -> Segmentation | None:
         """Take the next frame and segment the one that is due, None while a lag fills.
@@ -103,8 +127,7 @@ class StreamSegmenter:
 
         rgb = self._to_input(frame.rgb)
         lap("preprocess")
-        self.runtime.encode(rgb, self._memory.claim(frame.stamp_ns))
-        self._pending.append(frame)
+        self._remember(frame, rgb)
         lap("encode")
         reference = self._memory.reference()
         if reference is None:
@@ -116,6 +139,10 @@ class StreamSegmenter:
         lap("postprocess")
         self._reset_cause = None
         return segmentation
+
+    def _remember(self, frame: Frame, rgb: np.ndarray) -> None:
+        self.runtime.encode(rgb, self._memory.claim(frame.stamp_ns))
+        self._pending.append(frame)
 
     def _view(self, reference: int) -> tuple[np.ndarray, np.ndarray]:
         """Which slots the frame in slot `reference` is decoded against, as `ClipMemory.view`."""
@@ -159,7 +186,7 @@ class StreamSegmenter:
         valid: np.ndarray,
         stages: dict[str, float],
     ) -> Segmentation:
-        height, width = frame.size if self.output_resolution == "source" else self.runtime.input_size
+        height, width = frame.size if self.output_resolution == "source" else self._model_size
         confidence = cv2.resize(confidence, (width, height), interpolation=cv2.INTER_LINEAR)
         # Class ids are never blended but repeated. INTER_NEAREST takes one that lies up to half a cell off.
         labels = cv2.resize(model_labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)

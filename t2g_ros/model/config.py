@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import InitVar, asdict, dataclass, field
+from dataclasses import InitVar, asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,16 @@ class ModelConfig:
     def slots(self) -> int:
         """Frames that the memory holds, the segmented one included."""
         return self.clip_frames if self.memory else 1
+
+    def resized(self, input_size: tuple[int, int] | None, clip_frames: int | None) -> ModelConfig:
+        """The config of the same weights at another input size and clip length; None keeps the own one.
+
+        Raises:
+            ModelError: a value is out of range.
+        """
+        size = self.input_size if input_size is None else input_size
+        frames = self.clip_frames if clip_frames is None else clip_frames
+        return replace(self, input_size=size, clip_frames=frames)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], origin: str = "model config") -> ModelConfig:

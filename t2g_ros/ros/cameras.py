@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
@@ -16,20 +14,18 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from t2g_ros.errors import InputError
 from t2g_ros.inference.segmenter import StreamSegmenter
-from t2g_ros.inference.stability import Stability, StabilityMonitor
-from t2g_ros.ros.camera_info import fits
-from t2g_ros.ros.health import CameraHealth, State, Verdict
+from t2g_ros.ros.deadline import DeadlineMode, Ladder
+from t2g_ros.ros.delivery import Delivery, Parcel
+from t2g_ros.ros.faults import faults_counted
+from t2g_ros.ros.health import CameraHealth, Verdict
 from t2g_ros.ros.images import to_frame
 from t2g_ros.ros.mailbox import Mailbox
 from t2g_ros.ros.parameters import Settings
 from t2g_ros.ros.publishers import SegmentationPublishers
 from t2g_ros.ros.worker import Worker
 from t2g_ros.runtimes import Runtime
-from t2g_ros.types import NS_PER_S, Frame, Segmentation
-
-LOG_EVERY_S = 5.0
+from t2g_ros.types import NS_PER_S, Frame
 
 
 def _latest_only() -> QoSProfile:
@@ -52,6 +48,7 @@ class Camera:
         output_worker: the output thread.
         runtime: the engine whose clip buffers this camera uses alone.
         settings: the parameters.
+        ladder: engines for the deadline mode, the first being `runtime`; None without it.
         report: called on any thread when something happened that may change the camera's state.
         prefix: put before the topic names, empty or ending in a slash.
 
@@ -66,6 +63,7 @@ class Camera:
         output_worker: Worker,
         runtime: Runtime,
         settings: Settings,
+        ladder: Ladder | None,
         report: Callable[[], None],
         prefix: str = "",
     ) -> None:
@@ -78,14 +76,13 @@ class Camera:
             output_resolution=settings.output_resolution,
             min_confidence=settings.min_confidence,
         )
+        target_ms, logger = settings.target_latency_ms, node.get_logger()
+        self.deadline = DeadlineMode(ladder, self.segmenter, target_ms, logger) if ladder else None
         self.mailbox: Mailbox[tuple[Image | CompressedImage, float]] = Mailbox()
         self._node = node
         self._worker = worker
-        self._output_worker = output_worker
-        self._publishing: Future[None] | None = None
         self._report = report
         self._prefix = prefix
-        self._stability = StabilityMonitor()
         self._outputs = SegmentationPublishers(node, prefix, runtime.labels)
         self._info: CameraInfo | None = None
         self._subscriptions: list[Subscription] = []
@@ -98,6 +95,7 @@ class Camera:
         # As in image_transport, a remap of the base topic moves its compressed form too.
         base = node.resolve_topic_name(f"{prefix}image_raw")
         self.health = CameraHealth(topic=node.resolve_topic_name(base if raw else f"{base}/compressed"))
+        self._delivery = Delivery(node, output_worker, self._outputs, self.health, report)
 
     # -- on the executor's thread ----------------------------------------------------------------------------
 
@@ -173,7 +171,13 @@ class Camera:
     def verdict(self) -> Verdict:
         """How the camera is doing now."""
         now_ns = self._node.get_clock().now().nanoseconds
-        return self.health.verdict(now_ns, self.settings, self.publishers)
+        verdict = self.health.verdict(now_ns, self.settings, self.publishers)
+        return self.deadline.verdict(verdict) if self.deadline else verdict
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the clip buffers of all engines that this camera uses."""
+        return self.deadline.memory_bytes if self.deadline else self.segmenter.memory_bytes
 
     @property
     def publishers(self) -> int:
@@ -267,27 +271,26 @@ class Camera:
         started_ns = self._node.get_clock().now().nanoseconds
         self.health.started(started_ns)
         handed_over = False
-        with self._faults_counted():
+        with faults_counted(self.health, self._node):
             handed_over = self._segment(*letter, started_ns)
         if not handed_over:
             self.health.ended(started_ns)
             self._report()
 
     def _segment(self, msg: Image | CompressedImage, arrived: float, started_ns: int) -> bool:
-        """Segment an image and hand the result to the output thread; False if there is none yet."""
-        stages = {"wait": (perf_counter() - arrived) * 1e3}
+        """Segment an image and hand the mask over; False if there is none yet."""
         start = perf_counter()
         frame = to_frame(msg, self.health.topic)
         self._note_encoding(msg, frame)
-        stages["convert"] = (perf_counter() - start) * 1e3
+        stages = {"wait": (start - arrived) * 1e3, "convert": (perf_counter() - start) * 1e3}
         segmentation = self.segmenter.step(frame)
         self.health.problem = None
         if segmentation is None:
             return False
-        inferred = perf_counter()
-        if self._publishing is not None:
-            self._publishing.result()  # one frame at most waits for its turn, so that masks cannot pile up
-        self._publishing = self._output_worker.submit(self._publish, segmentation, stages, inferred, started_ns)
+        stages |= segmentation.stage_ms
+        self._delivery.hand_over(Parcel(segmentation, self._info, self.settings, stages, started_ns, perf_counter()))
+        if self.deadline:
+            self.deadline.observe(segmentation.frame.stamp_ns, stages)
         return True
 
     def _note_encoding(self, msg: Image | CompressedImage, frame: Frame) -> None:
@@ -296,50 +299,3 @@ class Camera:
             self.segmenter.reset("encoding_change")
         self._encoding = self.health.encoding = encoding
         self.health.size = frame.size
-
-    # -- on the output thread --------------------------------------------------------------------------------
-
-    def _publish(self, segmentation: Segmentation, stages: dict[str, float], inferred: float, started_ns: int) -> None:
-        """Publish a frame that was taken at the node time `started_ns` and ready at `inferred`."""
-        stages |= segmentation.stage_ms
-        with self._faults_counted():
-            info = self._info
-            self._outputs.publish_mask(segmentation, info if info and fits(info, segmentation.frame.size) else None)
-            masks_out = perf_counter()
-            stability = self._stability.update(segmentation)
-            measured = perf_counter()
-            self._outputs.publish_stability(segmentation, stability.map)
-            self._outputs.publish_pictures(segmentation, self.settings.overlay_alpha)
-            stages["publish"] = (masks_out - inferred + perf_counter() - measured) * 1e3
-            stages["stability"] = (measured - masks_out) * 1e3
-            self._note_result(segmentation, stability, stages)
-        self.health.ended(started_ns)
-        self._report()
-
-    def _note_result(self, segmentation: Segmentation, stability: Stability, stages: dict[str, float]) -> None:
-        health = self.health
-        health.segmented += 1
-        health.segmentation, health.stability = segmentation, stability
-        now_ns = self._node.get_clock().now().nanoseconds
-        health.finished(stages, now_ns, self.settings.max_allowed_processing_time_ms)
-
-    # -- on either of the two --------------------------------------------------------------------------------
-
-    @contextmanager
-    def _faults_counted(self) -> Iterator[None]:
-        """Count, tell and survive whatever goes wrong with a frame."""
-        health, log = self.health, self._node.get_logger()
-        try:
-            yield
-        except InputError as error:
-            health.rejected += 1
-            # The segmenter does not know the topic.
-            text = str(error) if health.topic in str(error) else f"{health.topic}: {error}"
-            health.problem = (State.REJECTED, text)
-            log.warning(f"image rejected: {text}", throttle_duration_sec=LOG_EVERY_S)
-        except Exception as error:  # the engine's, CUDA's, Jetson's allocator's: whatever it is, the node lives
-            if not self._node.context.ok():
-                return
-            health.failed += 1
-            health.problem = (State.ERROR, f"frame dropped: {type(error).__name__}: {error}")
-            log.error(health.problem[1], throttle_duration_sec=LOG_EVERY_S)

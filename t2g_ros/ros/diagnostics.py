@@ -49,7 +49,8 @@ class Diagnostics:
         with self._lock:
             camera = self.camera
             verdict = camera.verdict() if camera else None
-            states: tuple[Any, ...] = (self._model_verdict, verdict and (verdict.state, verdict.level))
+            level = camera.deadline.level if camera and camera.deadline else None
+            states: tuple[Any, ...] = (self._model_verdict, verdict and (verdict.state, verdict.level), level)
             now_ns = self._steady.now().nanoseconds
             if states == self._told and now_ns < self._due_ns:
                 return
@@ -124,8 +125,10 @@ class Diagnostics:
             "mean_confidence": stability and stability.mean_confidence,
             "clip_frames": segmentation and segmentation.clip_frames,
             "clip_span_s": segmentation and segmentation.clip_span_s,
-            "memory_bytes": camera.segmenter.memory_bytes,
+            "memory_bytes": camera.memory_bytes,
         }
+        if camera.deadline:
+            values |= camera.deadline.values()
         resets = dict(camera.segmenter.reset_counts)
         values["resets"] = sum(resets.values())
         values |= {f"resets_{cause}": count for cause, count in sorted(resets.items())}

@@ -17,6 +17,7 @@ from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 from t2g_ros.ros.cameras import Camera
+from t2g_ros.ros.deadline import load_ladder
 from t2g_ros.ros.diagnostics import Diagnostics
 from t2g_ros.ros.parameters import Parameters, Settings
 from t2g_ros.ros.worker import Worker
@@ -100,8 +101,13 @@ class SegmentNode(LifecycleNode):
         settings = self.parameters.settings
         self._diagnostics.set_model_state(DiagnosticStatus.OK, f"loading model {settings.model}")
         start = perf_counter()
-        runtime = self._await(self._worker, load_runtime, **_runtime_arguments(settings))
-        self._camera = Camera(self, self._worker, self._output_worker, runtime, settings, self._diagnostics.look)
+        options = _runtime_arguments(settings)
+        on_worker = partial(self._await, self._worker)
+        runtime = on_worker(load_runtime, **options)
+        deadline = settings.target_latency_ms > 0
+        ladder = load_ladder(runtime, options, settings.lag_frames, on_worker) if deadline else None
+        workers = self._worker, self._output_worker
+        self._camera = Camera(self, *workers, runtime, settings, ladder, self._diagnostics.look)
         self._follow_clock(settings.max_gap_s)
         self._diagnostics.runtime = runtime
         self._diagnostics.camera = self._camera

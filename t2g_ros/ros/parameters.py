@@ -50,6 +50,14 @@ class Settings:
     lag_frames: int = _parameter(
         0, "Frames by which the masks trail the images, so that a mask also knows its future.", low=0, high=16
     )
+    target_latency_ms: float = _parameter(
+        0.0,
+        "Deadline mode: above this latency, milliseconds from an image's arrival to its mask, the clip gets shorter, "
+        "then the network's input smaller, and back when there is time again; each change empties the memory. Engines "
+        "for all of these are loaded at configure, which takes several times the time and memory of one. 0 is off.",
+        low=0.0,
+        high=60000.0,
+    )
     image_transport: str = _parameter(
         "raw", "raw subscribes to image_raw, compressed to image_raw/compressed.", choices=TRANSPORTS
     )

@@ -25,6 +25,7 @@ def load_runtime(
     precision: str = "auto",
     device: str = "auto",
     input_size: tuple[int, int] | None = None,
+    clip_frames: int | None = None,
     threads: int = 0,
 ) -> Runtime:
     """Load a network into an engine.
@@ -35,17 +36,19 @@ def load_runtime(
         precision: one of `PRECISIONS`; `auto` takes the fastest that the hardware computes natively.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         input_size: (height, width), multiples of 64; None takes the model's.
+        clip_frames: T, the frames that the memory holds; None takes the model's. The weights do not depend on it.
         threads: CPU threads; 0 takes one per core.
 
     Raises:
-        ModelError: the model is missing, corrupt or foreign.
+        ModelError: the model is missing, corrupt or foreign, or it cannot be had in this size.
         RuntimeUnavailable: the engine, device or precision asked for cannot be had here.
         ValueError: a name is unknown.
     """
     for key, value, known in (("runtime", runtime, RUNTIMES), ("precision", precision, PRECISIONS)):
         if value not in known:
             raise ValueError(f"{key} '{value}': expected one of {', '.join(known)}")
-    options = {"precision": precision, "device": device, "input_size": input_size, "threads": threads}
+    size = {"input_size": input_size, "clip_frames": clip_frames}
+    options = {"precision": precision, "device": device, "threads": threads, **size}
     if runtime != "auto":
         return _load(runtime, model, reason="asked for", **options)
     failures: list[str] = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,6 +46,7 @@ class OpenVINORuntime:
         precision: str,
         device: str,
         input_size: tuple[int, int] | None,
+        clip_frames: int | None,
         threads: int,
         reason: str,
     ) -> None:
@@ -55,9 +55,7 @@ class OpenVINORuntime:
         if precision not in ("auto", *OV_TYPES):
             raise RuntimeUnavailable(f"runtime openvino: precision '{precision}' is not supported; use f32 or bf16")
         weights = resolve_model(model)
-        config = ModelConfig.load(weights.with_suffix(".yaml"))
-        if input_size is not None:
-            config = replace(config, input_size=input_size)
+        config = ModelConfig.load(weights.with_suffix(".yaml")).resized(input_size, clip_frames)
         core = ov.Core()
         native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "auto":
@@ -190,7 +188,7 @@ def _graphs(core: ov.Core, weights: Path, config: ModelConfig, names: Sequence[s
     # The network's own code too, or whoever changes it would keep running the graphs of the old one.
     code = [*sorted((package / "model").rglob("*.py")), package / "runtimes" / "graphs.py"]
     files = [weights, weights.with_suffix(".yaml"), *code]
-    key = cache.content_key(files, "openvino", ov.get_version(), f"{config.input_size}", *names)
+    key = cache.content_key(files, "openvino", ov.get_version(), f"{config.input_size} {config.slots}", *names)
 
     def build(folder: Path) -> None:
         for name, graph in zip(names, _convert(weights, config, names), strict=True):

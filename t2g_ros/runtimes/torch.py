@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,7 @@ class TorchRuntime:
         precision: str,
         device: str,
         input_size: tuple[int, int] | None,
+        clip_frames: int | None,
         threads: int,
         reason: str,
     ) -> None:
@@ -49,9 +49,7 @@ class TorchRuntime:
         else:
             torch.set_num_threads(threads or os.cpu_count() or 1)
         network = load_model(path)
-        if input_size is not None:
-            network.config = replace(network.config, input_size=input_size)
-        config = network.config
+        network.config = config = network.config.resized(input_size, clip_frames)
         self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.precision = precision
         self.device = torch.cuda.get_device_name(self._device) if cuda else "cpu"

@@ -10,7 +10,7 @@ from pathlib import Path
 import inputs
 import numpy as np
 import pytest
-from inputs import input_frames, load
+from inputs import input_frames
 from measure import as_table, exponent, image_size, medians_ms, percentiles, size_text, slope, write
 
 
@@ -85,11 +85,3 @@ def test_frames_of_a_recording_are_resized() -> None:
     found = input_frames(2, (64, 128))
     assert found.source == "camvid/val"
     assert [frame.shape for frame in found.frames] == [(64, 128, 3)] * 2
-
-
-def test_a_network_loads_with_a_clip_of_another_length(random_model: Path) -> None:
-    runtime = load(random_model, runtime="torch", precision="f32", clip_frames=3, input_size=(64, 128))
-    assert (runtime.slots, runtime.input_size) == (3, (64, 128))
-    runtime.encode(np.zeros((64, 128, 3), np.uint8), 2)
-    labels, _ = runtime.decode(2, np.zeros(3, np.float32), np.ones(3, np.float32))
-    assert labels.shape == (32, 64)

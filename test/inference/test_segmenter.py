@@ -243,6 +243,48 @@ def test_masks_have_the_size_asked_for_and_the_nearest_label(runtime: Runtime, s
     assert at_source.frame.frame_id == "camera"
 
 
+@pytest.mark.parametrize("lag", [0, 2])
+def test_a_switch_goes_on_in_the_other_engine_and_loses_no_frame(
+    runtime: Runtime, random_model: Path, lag: int
+) -> None:
+    options = {"runtime": runtime.name, "precision": "f32", "threads": 1}
+    other = load_runtime(random_model, clip_frames=4, input_size=(64, 64), **options)
+    segmenter = StreamSegmenter(runtime, lag=lag, output_resolution="model")
+    frames = list(stream(12))
+    before = segment(segmenter, *frames[:6])
+    segmenter.switch(other, "deadline")
+    after = segment(segmenter, *frames[6:])
+    due = [one.stamp_ns for one in frames[: len(frames) - lag]]
+    assert [segmentation.frame.stamp_ns for segmentation in (*before, *after)] == due
+    assert {segmentation.labels.shape for segmentation in (*before, *after)} == {SIZE}
+    assert [segmentation.reset_cause for segmentation in after] == ["deadline", *[None] * 5]
+    assert segmenter.reset_counts == {"deadline": 1}
+    assert segmenter.memory_bytes == other.memory_bytes
+    alone = StreamSegmenter(other, lag=lag)
+    for found, expected in zip(after, segment(alone, *frames[6 - lag :]), strict=True):
+        np.testing.assert_array_equal(found.model_labels, expected.model_labels)
+        assert (found.clip_frames, found.clip_span_s) == (expected.clip_frames, expected.clip_span_s)
+
+
+def test_a_switch_before_a_lag_is_filled_keeps_what_waits(runtime: Runtime) -> None:
+    segmenter = StreamSegmenter(runtime, lag=2)
+    first, *others = stream(4)
+    assert segmenter.step(first) is None
+    segmenter.switch(runtime, "deadline")
+    assert [found.frame.stamp_ns for found in segment(segmenter, *others)] == [first.stamp_ns, others[0].stamp_ns]
+
+
+def test_a_switch_to_a_clip_that_the_lag_does_not_fit_changes_nothing(runtime: Runtime, random_model: Path) -> None:
+    shorter = load_runtime(random_model, runtime=runtime.name, clip_frames=2, input_size=SIZE, threads=1)
+    segmenter = StreamSegmenter(runtime, lag=2)
+    first, second, *others = stream(4)
+    segment(segmenter, first, second)
+    with pytest.raises(ValueError, match="lag is 2, expected 0 to 1"):
+        segmenter.switch(shorter, "deadline")
+    assert [found.frame.stamp_ns for found in segment(segmenter, *others)] == [first.stamp_ns, second.stamp_ns]
+    assert (segmenter.runtime, segmenter.reset_counts) == (runtime, {})
+
+
 def test_min_confidence_unlabels_what_is_less_certain(runtime: Runtime) -> None:
     (plain,) = segment(StreamSegmenter(runtime), frame(0))
     threshold = float(np.median(plain.confidence)) / 255

@@ -202,6 +202,7 @@ def test_diagnostics_tell_rates_stages_and_the_engine(bench: Bench, start_node: 
     assert 0 <= float(values["flicker"]) <= 1
     assert 0 < float(values["mean_confidence"]) <= 1
     assert int(values["memory_bytes"]) > 0
+    assert not any("deadline" in key for key in values)  # that mode is off
     model = bench.values(bench.wait_status("in f32"))
     assert (model["model"], model["precision"], model["labels"]) == ("tiny_test", "f32", "cityscapes19")
     assert model["gpu_memory_bytes"] == "n/a"

@@ -1,18 +1,22 @@
 """Which engine is picked and why, what cannot be had, and what every engine offers."""
 
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from t2g_ros.errors import ModelError, RuntimeUnavailable
+from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.features import feature_shapes
 from t2g_ros.runtimes import Runtime, load_runtime
 from t2g_ros.runtimes.base import SLOT_AXIS
+from t2g_ros.types import NS_PER_S, Frame
 
 NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 
@@ -112,6 +116,8 @@ def test_a_bad_model_is_refused_by_every_engine(random_model: Path, tmp_path: Pa
         load_runtime(damaged, runtime=name)
     with pytest.raises(ModelError, match=r"input_size is \(100, 256\), expected .*multiples of 64"):
         load_runtime(random_model, runtime=name, input_size=(100, 256))
+    with pytest.raises(ModelError, match=r"clip_frames is 0, expected at least 1"):
+        load_runtime(random_model, runtime=name, clip_frames=0)
 
 
 def test_every_engine_describes_itself(runtime: Runtime) -> None:
@@ -124,6 +130,29 @@ def test_every_engine_describes_itself(runtime: Runtime) -> None:
     # What lies in pieces in its slot is encoded beside it.
     beside = sum(sizes[name] for name in SLOT_AXIS) if runtime.name == "openvino" else 0
     assert runtime.memory_bytes == 4 * (5 * sum(sizes.values()) + beside)
+
+
+@pytest.mark.parametrize("name", ["torch", "openvino"])
+def test_another_clip_length_gives_the_masks_of_a_model_that_has_it(
+    random_model: Path, tmp_path: Path, name: str
+) -> None:
+    pytest.importorskip(name)
+    twin = tmp_path / "twin.safetensors"
+    twin.write_bytes(random_model.read_bytes())
+    replace(ModelConfig.load(random_model.with_suffix(".yaml")), clip_frames=3).save(twin.with_suffix(".yaml"))
+    options = {"runtime": name, "precision": "f32", "input_size": (64, 128), "threads": 1}
+    shorter = load_runtime(random_model, clip_frames=3, **options)
+    assert (shorter.slots, shorter.input_size) == (3, (64, 128))
+    np.testing.assert_array_equal(masks(shorter), masks(load_runtime(twin, **options)))
+
+
+def masks(runtime: Runtime) -> np.ndarray:
+    """The masks of a stream of seven frames."""
+    rng = np.random.default_rng(0)
+    images = [cv2.resize(rng.integers(0, 256, (8, 16, 3), dtype=np.uint8), (128, 64)) for _ in range(7)]
+    segmenter = StreamSegmenter(runtime)
+    found = [segmenter.step(Frame(image, k * NS_PER_S // 10)) for k, image in enumerate(images)]
+    return np.stack([segmentation.model_labels for segmentation in found if segmentation is not None])
 
 
 def test_a_slot_keeps_its_frame_until_it_is_encoded_again(runtime: Runtime) -> None:

@@ -1,0 +1,33 @@
+"""What becomes of a frame with which something goes wrong: it is counted and named, and the node lives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rclpy.node import Node
+
+from t2g_ros.errors import InputError
+from t2g_ros.ros.health import CameraHealth, State
+
+LOG_EVERY_S = 5.0
+
+
+@contextmanager
+def faults_counted(health: CameraHealth, node: Node) -> Iterator[None]:
+    """Count, tell and survive whatever goes wrong with a camera's frame."""
+    log = node.get_logger()
+    try:
+        yield
+    except InputError as error:
+        health.rejected += 1
+        # The segmenter does not know the topic.
+        text = str(error) if health.topic in str(error) else f"{health.topic}: {error}"
+        health.problem = (State.REJECTED, text)
+        log.warning(f"image rejected: {text}", throttle_duration_sec=LOG_EVERY_S)
+    except Exception as error:  # the engine's, CUDA's, Jetson's allocator's: whatever it is
+        if not node.context.ok():
+            return
+        health.failed += 1
+        health.problem = (State.ERROR, f"frame dropped: {type(error).__name__}: {error}")
+        log.error(health.problem[1], throttle_duration_sec=LOG_EVERY_S)
