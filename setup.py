@@ -72,6 +72,7 @@ setup(
         ],
         "openvino": ["openvino"],
         "onnx": ["onnx", "onnxruntime"],  # onnxruntime-gpu in place of onnxruntime runs on CUDA
+        "tensorrt": ["onnx", "tensorrt"],
         # The encoder of the model that ships needs transformers already; this names the use that will need more.
         "vfm": ["transformers"],
         # Devices and processes, Hungarian matching, TensorBoard's files (without TensorBoard itself).

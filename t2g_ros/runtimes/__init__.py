@@ -13,11 +13,11 @@ from t2g_ros.runtimes.buffers import has_cuda
 
 log = logging.getLogger(__name__)
 
-RUNTIMES = ("auto", "torch", "openvino", "onnx")
+RUNTIMES = ("auto", "torch", "openvino", "onnx", "tensorrt")
 AUTO_CPU = ("openvino", "onnx", "torch")
-AUTO_CUDA = ("torch",)
+AUTO_CUDA = ("tensorrt", "torch")
 """What `auto` tries, the fastest first."""
-PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
+PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime", "tensorrt": "tensorrt"}
 PRECISIONS = ("auto", "f32", "bf16", "f16")
 
 __all__ = ["PRECISIONS", "RUNTIMES", "Runtime", "load_runtime"]
@@ -75,6 +75,10 @@ def _load(name: str, model: str | Path, **options: Any) -> Runtime:
         from t2g_ros.runtimes.onnxruntime import OnnxRuntime
 
         return OnnxRuntime(model, **options)
+    if name == "tensorrt":
+        from t2g_ros.runtimes.tensorrt import TensorRTRuntime
+
+        return TensorRTRuntime(model, **options)
     from t2g_ros.runtimes.torch import TorchRuntime
 
     return TorchRuntime(model, **options)

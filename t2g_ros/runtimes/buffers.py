@@ -88,7 +88,7 @@ class Cuda:
         self._device = torch.device("cuda", self.index)
         self.stream = torch.cuda.Stream(self._device)
         self.device_name = torch.cuda.get_device_name(self._device)
-        self.capability = "{}.{}".format(*torch.cuda.get_device_capability(self._device))
+        self.capability = torch.cuda.get_device_capability(self._device)
         types = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16, "u8": torch.uint8}
         self._types = types
 
@@ -112,9 +112,9 @@ class Cuda:
         """See `Space.address`."""
         return array.data_ptr()
 
-    def wait(self) -> None:
-        """Wait until the stream is done."""
-        self.stream.synchronize()
+    def current(self) -> AbstractContextManager[Any]:
+        """A context in which this is the device that CUDA uses."""
+        return self._torch.cuda.device(self._device)
 
     def ordered(self) -> AbstractContextManager[Any]:
         """See `Space.ordered`."""
@@ -148,7 +148,8 @@ class ClipBuffers:
 
     def outputs(self, slot: int) -> dict[str, Array]:
         """What `encode` writes of a frame; `gather` comes after it."""
-        return {name: self._apart.get(name, array[:, slot]) for name, array in self._arrays.items()}
+        apart = self._apart
+        return {n: apart[n] if n in apart else array[:, slot] for n, array in self._arrays.items()}
 
     def frame(self, slot: int) -> dict[str, Array]:
         """What `decode` reads of the segmented frame alone."""

@@ -68,3 +68,19 @@ def converted(
     with TemporaryDirectory(prefix="t2g_ros-") as scratch:
         build(Path(scratch))
         return read(Path(scratch))
+
+
+def onnx_graphs(
+    weights: Path, config: ModelConfig, names: Sequence[str], precision: str, read: Callable[[Path], Read]
+) -> list[Read]:
+    """What `read(file)` returns of each of these graphs as an ONNX file; see `converted`."""
+
+    def build(folder: Path) -> None:
+        from t2g_ros.runtimes.onnx_graphs import write_graphs
+
+        write_graphs(weights, config, names, folder, precision)
+
+    def read_all(folder: Path) -> list[Read]:
+        return [read(folder / f"{name}.onnx") for name in names]
+
+    return converted(weights, config, names, ("onnx", precision), build, read_all)

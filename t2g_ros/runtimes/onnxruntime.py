@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 import re
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from t2g_ros import __version__
 from t2g_ros.errors import RuntimeUnavailable
-from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.runtimes import cache
-from t2g_ros.runtimes.buffers import Array, ClipBuffers, Cuda, Host, has_cuda
-from t2g_ros.runtimes.converted import converted, find_network
+from t2g_ros.runtimes.bound import BoundRuntime
+from t2g_ros.runtimes.buffers import Array, Cuda, has_cuda
+from t2g_ros.runtimes.converted import find_network, onnx_graphs
 
 try:
     import onnxruntime as ort
@@ -27,8 +26,8 @@ TYPES = {"f32": np.float32, "f16": np.float16}
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 
 
-class OnnxRuntime:
-    """See `runtimes.base.Runtime`. The clip buffers are memory that the engine reads and writes in place.
+class OnnxRuntime(BoundRuntime):
+    """See `runtimes.base.Runtime`.
 
     Its devices are `auto`, `cpu`, `cuda` or `cuda:N`, and `tensorrt` or `tensorrt:N`, which is the same hardware with
     the subgraphs that TensorRT takes compiled by it.
@@ -49,77 +48,19 @@ class OnnxRuntime:
         kind, index = _pick_device(device)
         precision = _pick_precision(precision, kind)
         weights, config = find_network(model, input_size)
-        self._cuda = None if kind == "cpu" else Cuda(f"cuda:{index}", "onnx")
-        self._space: Host | Cuda = self._cuda or Host()
+        cuda = None if kind == "cpu" else Cuda(f"cuda:{index}", "onnx")
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or os.cpu_count() or 1
-        providers = _providers(kind, index, self._cuda)
-        self._sessions = partial(_sessions, weights, config, precision, options, providers)
+        self._sessions = partial(_sessions, weights, config, precision, options, _providers(kind, index, cuda))
+        self._provider = PROVIDERS[kind]
+        super().__init__(config, precision, cuda, reason)
 
-        self.precision = precision
-        self.device = self._cuda.device_name if self._cuda else "cpu"
-        self.reason = reason
-        self.model_name = config.name
-        self.labels = space(config.labels)
-        self.input_size = config.input_size
-        self.slots = config.slots
-        self._config = config
-        self._buffers = ClipBuffers(config, self._space, precision)
-        self.memory_bytes = self._buffers.bytes
-        height, width = self.input_size
-        zeros = self._space.zeros
-        self._rgb = zeros((1, height, width, 3), "u8")
-        self._times = {name: zeros((1, self.slots), "f32") for name in ("offsets_s", "valid")}
-        self._results = {
-            "labels": zeros((1, height // 2, width // 2), "u8"),
-            "confidence": zeros((1, height // 4, width // 4), "u8"),
-        }
-        encode, decode = self._sessions("encode", "decode")
-        _check_provider(encode, PROVIDERS[kind])
-        self._encode = [self._bound(encode, {"rgb": self._rgb}, self._buffers.outputs(s)) for s in range(self.slots)]
-        self._decode = [self._bound(decode, self._inputs(s), self._results) for s in range(self.slots)]
-        self.encode(np.zeros((height, width, 3), np.uint8), 0)  # warm-up: kernels are chosen here
-        self.decode(0, np.zeros(self.slots, np.float32), np.ones(self.slots, np.float32))
-
-    @property
-    def gpu_memory_bytes(self) -> int | None:
-        """See `Runtime.gpu_memory_bytes`."""
-        return self._cuda.held_bytes if self._cuda else None
-
-    def encode(self, rgb: np.ndarray, slot: int) -> None:
-        """See `Runtime.encode`."""
-        self._space.write(self._rgb, rgb[None])
-        self._encode[slot]()
-        with self._space.ordered():
-            self._buffers.gather(slot)
-
-    def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """See `Runtime.decode`."""
-        self._set_times(offsets_s, valid)
-        self._decode[slot]()
-        labels, confidence = (self._space.read(array) for array in self._results.values())
-        return labels[0], confidence[0]
-
-    def decode_scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> np.ndarray:
-        """See `Runtime.decode_scores`."""
-        session, scores = self._scores
-        self._set_times(offsets_s, valid)
-        self._bound(session, self._inputs(slot), {"scores": scores})()
-        return self._space.read(scores)[0]
-
-    @cached_property
-    def _scores(self) -> tuple[ort.InferenceSession, Array]:
-        (session,) = self._sessions("scores")
-        height, width = self.input_size
-        return session, self._space.zeros((1, len(self.labels), height // 4, width // 4), "f32")
-
-    def _set_times(self, offsets_s: np.ndarray, valid: np.ndarray) -> None:
-        for array, values in zip(self._times.values(), (offsets_s, valid), strict=True):
-            self._space.write(array, values[None])
-
-    def _inputs(self, slot: int) -> dict[str, Array]:
-        return self._buffers.frame(slot) | self._buffers.memory() | self._times
+    def _load(self, *names: str) -> list[ort.InferenceSession]:
+        sessions = self._sessions(*names)
+        for session in sessions:
+            _check_provider(session, self._provider)
+        return sessions
 
     def _bound(self, session: ort.InferenceSession, inputs: dict[str, Array], outputs: dict[str, Array]) -> Any:
         """What runs a session over these arrays, which must outlive it."""
@@ -193,12 +134,7 @@ def _check_provider(session: ort.InferenceSession, provider: str) -> None:
 def _sessions(
     weights: Path, config: ModelConfig, precision: str, options: ort.SessionOptions, providers: list[Any], *names: str
 ) -> list[ort.InferenceSession]:
-    def build(folder: Path) -> None:
-        from t2g_ros.runtimes.onnx_graphs import write_graphs
+    def read(graph: Path) -> ort.InferenceSession:
+        return ort.InferenceSession(graph, options, providers=providers)
 
-        write_graphs(weights, config, names, folder, precision)
-
-    def read(folder: Path) -> list[ort.InferenceSession]:
-        return [ort.InferenceSession(folder / f"{name}.onnx", options, providers=providers) for name in names]
-
-    return converted(weights, config, names, ("onnx", __version__, precision), build, read)
+    return onnx_graphs(weights, config, names, precision, read)

@@ -166,15 +166,23 @@ def _store_features_as(element: ov.Type, name: str, graph: ov.Model, config: Mod
 def _graphs(core: ov.Core, weights: Path, config: ModelConfig, names: Sequence[str]) -> list[ov.Model]:
     """The graphs of these names."""
 
-    def build(folder: Path) -> None:
-        for name, graph in zip(names, _convert(weights, config, names), strict=True):
-            # f32 on disk: rounding the weights to f16 would make masks differ from torch's.
-            ov.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
+    build = partial(write_graphs, weights, config, names)
 
     def read(folder: Path) -> list[ov.Model]:
         return [core.read_model(folder / f"{name}.xml") for name in names]  # weights stay mapped without the files
 
     return converted(weights, config, names, ("openvino", ov.get_version()), build, read)
+
+
+def write_graphs(weights: Path, config: ModelConfig, names: Sequence[str], folder: Path) -> None:
+    """Write `<name>.xml` and `<name>.bin` for graphs of `graphs.GRAPHS`.
+
+    Raises:
+        ModelError: the weights cannot be loaded.
+    """
+    for name, graph in zip(names, _convert(weights, config, names), strict=True):
+        # f32 on disk: rounding the weights to f16 would make masks differ from torch's.
+        ov.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
 
 
 def _convert(weights: Path, config: ModelConfig, names: Sequence[str]) -> list[ov.Model]:

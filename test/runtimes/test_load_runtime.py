@@ -84,6 +84,7 @@ def test_auto_takes_the_next_when_the_best_does_not_work_here(
     [
         ("openvino", "openvino", "openvino"),
         ("onnx", "onnxruntime", "onnxruntime"),
+        ("tensorrt", "tensorrt", "tensorrt"),
     ],
 )
 def test_an_engine_that_is_not_installed(
@@ -109,7 +110,7 @@ def test_onnx_without_what_converts_says_so(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"runtime": "tensorflow"}, "runtime 'tensorflow': expected one of auto, torch, openvino, onnx"),
+        ({"runtime": "tensorflow"}, "runtime 'tensorflow': expected one of auto, torch, openvino, onnx, tensorrt"),
         ({"precision": "int8"}, "precision 'int8': expected one of auto, f32, bf16, f16"),
     ],
 )
