@@ -71,7 +71,8 @@ setup(
             *(f"ros-{name}==5.5.1" for name in MESSAGES),
         ],
         "openvino": ["openvino"],
-        "onnx": ["onnx", "onnxruntime"],
+        "onnx": ["onnx", "onnxruntime"],  # onnxruntime-gpu in place of onnxruntime runs on CUDA
+        "tensorrt": ["onnx", "tensorrt"],
         # The encoder of the model that ships needs transformers already; this names the use that will need more.
         "vfm": ["transformers"],
         # Devices and processes, Hungarian matching, TensorBoard's files (without TensorBoard itself).

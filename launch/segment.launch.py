@@ -22,7 +22,7 @@ ARGUMENTS = {
     "camera_info": ("camera_info", "Camera info topic."),
     "image_transport": ("", "raw or compressed; empty takes the parameter file's."),
     "model": ("", "Shipped model or path of a .safetensors file; empty takes the parameter file's."),
-    "runtime": ("", "auto, torch or openvino; empty takes the parameter file's."),
+    "runtime": ("", "auto, torch, openvino, onnx or tensorrt; empty takes the parameter file's."),
     "params_file": (str(CONFIG / "segment.yaml"), "Parameter file."),
     "use_sim_time": ("false", "Follow /clock, as when a bag is played."),
     "rviz": ("false", "Open RViz on the overlay, the colours and the stability."),

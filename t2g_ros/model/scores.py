@@ -59,7 +59,13 @@ def resolve(scores: Tensor) -> tuple[Tensor, Tensor]:
     Labels are the argmax of the raised scores, so that edges are finer than the scores' grid; confidence,
     the winning class's probability with 255 = certain, is smooth enough to stay on it.
     """
+    labels, confidence = label_values(scores)
+    return labels.to(torch.uint8), confidence.to(torch.uint8)
+
+
+def label_values(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """As `resolve` before its casts to uint8, which engines differ in: int64 labels, whole float confidence."""
     best = scores.amax(dim=1)
     confidence = 1.0 / (scores - best[:, None]).exp().sum(dim=1)
     raised = F.interpolate(scores, scale_factor=4 / OUTPUT_STRIDE, mode="bilinear", align_corners=False)
-    return raised.argmax(dim=1).to(torch.uint8), (confidence * 255.0).round().to(torch.uint8)
+    return raised.argmax(dim=1), (confidence * 255.0).round()

@@ -46,7 +46,8 @@ class SegmentNode(LifecycleNode):
 
     def autostart(self) -> None:
         """Configure and activate if the parameter says so."""
-        if self.parameters.settings.autostart and self.trigger_configure() == SUCCESS:
+        settings = self.parameters.settings
+        if settings.autostart and self.trigger_configure() == SUCCESS and not settings.build_only:
             self.trigger_activate()
 
     def stop(self, timeout_s: float) -> bool:
@@ -115,11 +116,15 @@ class SegmentNode(LifecycleNode):
             f"model {runtime.model_name} on {runtime.name} in {runtime.precision} ({runtime.device}); {runtime.reason}"
         )
         self.get_logger().info(f"{text}; loaded in {perf_counter() - start:.1f} s")
+        if settings.build_only:
+            self.get_logger().info("build_only: what the engine needs is built and cached; staying inactive")
         self._diagnostics.set_model_state(DiagnosticStatus.OK, text)
 
     def _activate(self) -> None:
         if self._camera is None:
             raise RuntimeError("no model is loaded; configure the node first")
+        if self.parameters.settings.build_only:
+            raise RuntimeError("build_only is true: clean up the node and set it to false")
         try:
             self._camera.start()
         except Exception:

@@ -46,6 +46,9 @@ class Settings:
     input_size: list[int] = _parameter(  # noqa: RUF009 (returns a field)
         [0, 0], "[height, width] that the network sees, multiples of 64; [0, 0] takes the model's own."
     )
+    build_only: bool = _parameter(
+        False, "Only make and cache what the engine needs (TensorRT builds for minutes), and do not become active."
+    )
     clip_span_s: float = _parameter(0.5, "Seconds that the memory reaches back.", low=0.01, high=60.0)
     lag_frames: int = _parameter(
         0, "Frames by which the masks trail the images, so that a mask also knows its future.", low=0, high=16

@@ -9,10 +9,15 @@ from typing import Any
 
 from t2g_ros.errors import ModelError, RuntimeUnavailable
 from t2g_ros.runtimes.base import Runtime
+from t2g_ros.runtimes.buffers import has_cuda
 
 log = logging.getLogger(__name__)
 
-RUNTIMES = ("auto", "torch", "openvino")
+RUNTIMES = ("auto", "torch", "openvino", "onnx", "tensorrt")
+AUTO_CPU = ("openvino", "onnx", "torch")
+AUTO_CUDA = ("tensorrt", "torch")
+"""What `auto` tries, the fastest first."""
+PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime", "tensorrt": "tensorrt"}
 PRECISIONS = ("auto", "f32", "bf16", "f16")
 
 __all__ = ["PRECISIONS", "RUNTIMES", "Runtime", "load_runtime"]
@@ -32,9 +37,10 @@ def load_runtime(
 
     Args:
         model: a shipped model's name or the path of a `.safetensors` file.
-        runtime: one of `RUNTIMES`; `auto` takes torch on a CUDA device, else OpenVINO, else torch.
+        runtime: one of `RUNTIMES`; `auto` takes the first of `AUTO_CUDA` on a CUDA device, else of `AUTO_CPU`, that is
+            installed and works.
         precision: one of `PRECISIONS`; `auto` takes the fastest that the hardware computes natively.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`; with `onnx` also `tensorrt` or `tensorrt:N`.
         input_size: (height, width), multiples of 64; None takes the model's.
         clip_frames: T, the frames that the memory holds; None takes the model's. The weights do not depend on it.
         threads: CPU threads; 0 takes one per core.
@@ -68,30 +74,33 @@ def _load(name: str, model: str | Path, **options: Any) -> Runtime:
         from t2g_ros.runtimes.openvino import OpenVINORuntime
 
         return OpenVINORuntime(model, **options)
+    if name == "onnx":
+        from t2g_ros.runtimes.onnxruntime import OnnxRuntime
+
+        return OnnxRuntime(model, **options)
+    if name == "tensorrt":
+        from t2g_ros.runtimes.tensorrt import TensorRTRuntime
+
+        return TensorRTRuntime(model, **options)
     from t2g_ros.runtimes.torch import TorchRuntime
 
     return TorchRuntime(model, **options)
 
 
-def _has_cuda() -> bool:
-    # torch takes seconds to import, so it is only asked where an NVIDIA device node exists (desktop, Jetson).
-    if not any(Path(node).exists() for node in ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu")):
-        return False
-    try:
-        import torch
-    except ImportError:
-        return False
-    return torch.cuda.is_available()
-
-
 def _candidates(device: str) -> list[tuple[str, str]]:
     """Runtimes to try, the best first, with the reason for each."""
-    if device.startswith("cuda") or (device == "auto" and _has_cuda()):
-        return [("torch", "auto: a CUDA device")]
-    found = [name for name in ("openvino", "torch") if find_spec(name) is not None]
+    cuda = device.startswith("cuda") or (device == "auto" and has_cuda())
+    where = "a CUDA device" if cuda else "no CUDA device"
+    names = AUTO_CUDA if cuda else AUTO_CPU
+    found = [name for name in names if find_spec(PACKAGES[name]) is not None]
     if not found:
-        raise RuntimeUnavailable("runtime 'auto': neither openvino nor torch is installed; pip install one of them")
-    if found == ["torch"]:
-        return [("torch", "auto: no CUDA device and openvino is not installed")]
-    reasons = {"openvino": "auto: no CUDA device; OpenVINO is the fastest on a CPU", "torch": "auto: no CUDA device"}
-    return [(name, reasons[name]) for name in found]
+        raise RuntimeUnavailable(
+            f"runtime 'auto': {where}, and none of {', '.join(PACKAGES[name] for name in names)} is installed; "
+            "pip install one of them"
+        )
+    reasons = []
+    for name in found:
+        missing = [better for better in names[: names.index(name)] if better not in found]
+        without = f"; {' and '.join(missing)} not installed" if missing else ""
+        reasons.append((name, f"auto: {where}{without}"))
+    return reasons

@@ -18,7 +18,7 @@ class Runtime(Protocol):
     """
 
     name: str
-    """`torch` or `openvino`."""
+    """One of `runtimes.RUNTIMES`."""
     precision: str
     """What the engine really computes in: `f32`, `bf16`, `f16`."""
     device: str

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,9 @@ import numpy as np
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
-from t2g_ros.model.features import feature_shapes, frame_names, memory_names
-from t2g_ros.model.shipped import resolve_model
-from t2g_ros.runtimes import cache
-from t2g_ros.runtimes.base import SLOT_AXIS, buffer_shape
+from t2g_ros.model.features import feature_shapes
+from t2g_ros.runtimes.buffers import ClipBuffers, Host
+from t2g_ros.runtimes.converted import converted, find_network
 
 try:
     import openvino as ov
@@ -54,8 +52,7 @@ class OpenVINORuntime:
             raise RuntimeUnavailable(f"runtime openvino: device '{device}' is not supported; use cpu, or runtime torch")
         if precision not in ("auto", *OV_TYPES):
             raise RuntimeUnavailable(f"runtime openvino: precision '{precision}' is not supported; use f32 or bf16")
-        weights = resolve_model(model)
-        config = ModelConfig.load(weights.with_suffix(".yaml")).resized(input_size, clip_frames)
+        weights, config = find_network(model, input_size, clip_frames)
         core = ov.Core()
         native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "auto":
@@ -77,7 +74,7 @@ class OpenVINORuntime:
         self.labels = space(config.labels)
         self.input_size = config.input_size
         self.slots = config.slots
-        self._memory = _Buffers(config, OV_TYPES[precision])
+        self._memory = _Buffers(config, precision)
         self.memory_bytes = self._memory.bytes
         self._offsets = np.zeros((1, self.slots), np.float32)
         self._valid = np.ones((1, self.slots), np.float32)
@@ -129,35 +126,24 @@ class _Buffers:
 
     Args:
         config: of the network.
-        element: type of the numbers, which is what the engine computes in: half of the memory to go through in bf16.
+        precision: of the engine.
     """
 
-    def __init__(self, config: ModelConfig, element: ov.Type) -> None:
-        dtype = np.dtype(np.float32 if element == ov.Type.f32 else np.uint16)  # NumPy knows no bf16
-        shapes = feature_shapes(config)
-        arrays = {name: np.zeros(buffer_shape(name, shape, config.slots), dtype) for name, shape in shapes.items()}
-        # A slot is a tensor's memory only where it is in one piece; the others are encoded beside it and copied.
-        self._apart = {name: np.zeros((1, *shapes[name]), dtype) for name in shapes if name in SLOT_AXIS}
-        self.arrays = arrays
-        self.bytes = sum(array.nbytes for array in [*arrays.values(), *self._apart.values()])
+    def __init__(self, config: ModelConfig, precision: str) -> None:
+        buffers = ClipBuffers(config, Host(), precision)
+        element = OV_TYPES[precision]
 
-        def shared(array: np.ndarray) -> ov.Tensor:
-            return ov.Tensor(array, ov.Shape(array.shape), element)
+        def shared(arrays: dict[str, np.ndarray]) -> list[ov.Tensor]:
+            return [ov.Tensor(array, ov.Shape(array.shape), element) for array in arrays.values()]
 
-        slots = range(config.slots)
-        apart = {name: shared(array) for name, array in self._apart.items()}
-        held = [{n: apart[n] if n in apart else shared(a[:, slot]) for n, a in arrays.items()} for slot in slots]
-        self.outputs = [list(of_slot.values()) for of_slot in held]
+        self.bytes = buffers.bytes
+        self.gather = buffers.gather
+        self.outputs = [shared(buffers.outputs(slot)) for slot in range(config.slots)]
         """Per slot, what `encode` gives."""
-        self.frames = [[of_slot[name] for name in frame_names(config)] for of_slot in held]
+        self.frames = [shared(buffers.frame(slot)) for slot in range(config.slots)]
         """Per slot, what `decode` takes of the segmented frame."""
-        self.inputs = [shared(arrays[name]) for name in memory_names(config)]
+        self.inputs = shared(buffers.memory())
         """What `decode` takes of all frames."""
-
-    def gather(self, slot: int) -> None:
-        """Put what was encoded beside the buffers into its slot."""
-        for name, array in self._apart.items():
-            self.arrays[name][(slice(None),) * SLOT_AXIS[name] + (slot,)] = array
 
 
 def _requests(
@@ -179,36 +165,24 @@ def _store_features_as(element: ov.Type, name: str, graph: ov.Model, config: Mod
 
 
 def _graphs(core: ov.Core, weights: Path, config: ModelConfig, names: Sequence[str]) -> list[ov.Model]:
-    """The graphs of these names as read from the cache, converted into it first if need be.
-
-    Also at the first start they are read back from disk: a graph that was just converted rounds a little
-    differently from the same graph saved and read, and the masks of two starts must be equal bit for bit.
-    """
-    package = Path(__file__).resolve().parents[1]
-    # The network's own code too, or whoever changes it would keep running the graphs of the old one.
-    code = [*sorted((package / "model").rglob("*.py")), package / "runtimes" / "graphs.py"]
-    files = [weights, weights.with_suffix(".yaml"), *code]
-    key = cache.content_key(files, "openvino", ov.get_version(), f"{config.input_size} {config.slots}", *names)
-
-    def build(folder: Path) -> None:
-        for name, graph in zip(names, _convert(weights, config, names), strict=True):
-            # f32 on disk: rounding the weights to f16 would make masks differ from torch's.
-            ov.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
+    """The graphs of these names."""
+    build = partial(write_graphs, weights, config, names)
 
     def read(folder: Path) -> list[ov.Model]:
-        return [core.read_model(folder / f"{name}.xml") for name in names]
+        return [core.read_model(folder / f"{name}.xml") for name in names]  # weights stay mapped without the files
 
-    try:
-        folder = cache.cached_folder(key, build)
-    except RuntimeError as error:  # OpenVINO's own writer, on a full disk
-        log.warning("model cache %s: cannot be written (%s)", cache.cache_dir(), error)
-        folder = None
-    if folder is not None:
-        return read(folder)
-    log.warning("model cache %s: not writable; the model is converted at every start", cache.cache_dir())
-    with TemporaryDirectory(prefix="t2g_ros-") as scratch:
-        build(Path(scratch))
-        return read(Path(scratch))  # its weights stay mapped after the files are gone
+    return converted(weights, config, names, ("openvino", ov.get_version()), build, read)
+
+
+def write_graphs(weights: Path, config: ModelConfig, names: Sequence[str], folder: Path) -> None:
+    """Write `<name>.xml` and `<name>.bin` for graphs of `graphs.GRAPHS`.
+
+    Raises:
+        ModelError: the weights cannot be loaded.
+    """
+    for name, graph in zip(names, _convert(weights, config, names), strict=True):
+        # f32 on disk: rounding the weights to f16 would make masks differ from torch's.
+        ov.save_model(graph, folder / f"{name}.xml", compress_to_fp16=False)
 
 
 def _convert(weights: Path, config: ModelConfig, names: Sequence[str]) -> list[ov.Model]:

@@ -58,6 +58,16 @@ def test_deactivation_keeps_the_model_and_reactivation_empties_the_memory(bench:
     assert values["clip_frames"] == "1"
 
 
+def test_build_only_fills_the_cache_and_stays_inactive(bench: Bench, start_node: Start, tmp_path: Path) -> None:
+    node = start_node(build_only=True, runtime="openvino", cache=tmp_path / "cache")
+    bench.until(lambda: "build_only: what the engine needs is built" in node.output, "the end of the build")
+    assert bench.state() == "inactive"
+    assert list((tmp_path / "cache").glob("*/encode.xml"))
+    assert not bench.transition(ACTIVATE)
+    assert "build_only is true: clean up the node and set it to false" in node.output
+    assert node.end() == 0
+
+
 def test_a_shut_down_node_stays_quiet(bench: Bench, start_node: Start) -> None:
     node = start_node()
     bench.ready()

@@ -21,9 +21,13 @@ from t2g_ros.types import NS_PER_S, Frame
 NO_CUDA = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
 
 
-@pytest.fixture(scope="module", params=["torch", "openvino"])
+ENGINES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime"}
+"""Those that run on a CPU, with the package that each needs."""
+
+
+@pytest.fixture(scope="module", params=list(ENGINES))
 def runtime(request: pytest.FixtureRequest, random_model: Path) -> Runtime:
-    pytest.importorskip(request.param)
+    pytest.importorskip(ENGINES[request.param])
     return load_runtime(random_model, runtime=request.param, precision="f32", threads=1)
 
 
@@ -40,9 +44,27 @@ def test_auto_takes_openvino_on_a_cpu_and_says_why(random_model: Path) -> None:
 @NO_CUDA
 def test_auto_falls_back_to_torch_and_says_why(random_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
     runtime = load_runtime(random_model)
     assert (runtime.name, runtime.precision, runtime.device) == ("torch", "f32", "cpu")
-    assert "openvino is not installed" in runtime.reason
+    assert "openvino and onnx not installed" in runtime.reason
+
+
+@NO_CUDA
+def test_auto_prefers_onnx_to_torch(random_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    runtime = load_runtime(random_model, threads=1)
+    assert (runtime.name, runtime.precision, runtime.device) == ("onnx", "f32", "cpu")
+    assert "no CUDA device; openvino not installed" in runtime.reason
+
+
+@NO_CUDA
+def test_auto_names_all_that_is_missing(random_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ENGINES.values():
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(RuntimeUnavailable, match="none of openvino, onnxruntime, torch is installed"):
+        load_runtime(random_model)
 
 
 def test_auto_takes_the_next_when_the_best_does_not_work_here(
@@ -55,23 +77,44 @@ def test_auto_takes_the_next_when_the_best_does_not_work_here(
 
     monkeypatch.setattr(OpenVINORuntime, "__init__", broken)
     runtime = load_runtime(random_model)
-    assert runtime.name == "torch"
+    assert runtime.name in ("onnx", "torch")
     assert "openvino does not work here: no kernel for this CPU" in runtime.reason
     with pytest.raises(RuntimeError, match="no kernel"):
         load_runtime(random_model, runtime="openvino")
 
 
-def test_an_engine_that_is_not_installed(random_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "openvino", None)
-    monkeypatch.delitem(sys.modules, "t2g_ros.runtimes.openvino", raising=False)
-    with pytest.raises(RuntimeUnavailable, match=r"openvino: cannot be imported .*pip install 't2g_ros\[openvino\]'"):
-        load_runtime(random_model, runtime="openvino")
+@pytest.mark.parametrize(
+    ("name", "package", "module"),
+    [
+        ("openvino", "openvino", "openvino"),
+        ("onnx", "onnxruntime", "onnxruntime"),
+        ("tensorrt", "tensorrt", "tensorrt"),
+    ],
+)
+def test_an_engine_that_is_not_installed(
+    random_model: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.delitem(sys.modules, f"t2g_ros.runtimes.{module}", raising=False)
+    with pytest.raises(RuntimeUnavailable, match=rf"{name}: cannot be imported .*pip install 't2g_ros\[{name}\]'"):
+        load_runtime(random_model, runtime=name)
+
+
+def test_onnx_without_what_converts_says_so(
+    random_model: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("T2G_CACHE_DIR", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    monkeypatch.delitem(sys.modules, "t2g_ros.runtimes.onnx_graphs", raising=False)
+    with pytest.raises(RuntimeUnavailable, match=r"onnx: cannot be imported .*pip install 't2g_ros\[onnx\]'"):
+        load_runtime(random_model, runtime="onnx")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"runtime": "tensorflow"}, "runtime 'tensorflow': expected one of auto, torch, openvino"),
+        ({"runtime": "tensorflow"}, "runtime 'tensorflow': expected one of auto, torch, openvino, onnx, tensorrt"),
         ({"precision": "int8"}, "precision 'int8': expected one of auto, f32, bf16, f16"),
     ],
 )
@@ -89,10 +132,13 @@ def test_unknown_names_are_refused(random_model: Path, options: dict, message: s
         ({"runtime": "openvino", "device": "cuda"}, "device 'cuda' is not supported"),
         ({"runtime": "openvino", "precision": "f16"}, "precision 'f16' is not supported; use f32 or bf16"),
         ({"runtime": "torch", "device": "cpu", "precision": "f16"}, "f16 needs a CUDA device"),
+        ({"runtime": "onnx", "device": "tpu"}, "device 'tpu': expected auto, cpu, cuda or cuda:N"),
+        ({"runtime": "onnx", "device": "cpu", "precision": "f16"}, "f16 needs a CUDA device; use f32 on a CPU"),
+        ({"runtime": "onnx", "precision": "bf16"}, "precision 'bf16' is not supported; use f32"),
     ],
 )
 def test_what_cannot_be_had_is_refused_with_what_can(random_model: Path, options: dict, message: str) -> None:
-    if find_spec(options["runtime"]) is None:
+    if find_spec(ENGINES[options["runtime"]]) is None:
         pytest.skip(f"{options['runtime']} is not installed")
     with pytest.raises(RuntimeUnavailable, match=message):
         load_runtime(random_model, **options)
@@ -104,9 +150,17 @@ def test_a_cuda_device_that_is_not_there(random_model: Path) -> None:
         load_runtime(random_model, device="cuda")
 
 
-@pytest.mark.parametrize("name", ["torch", "openvino"])
+@NO_CUDA
+@pytest.mark.parametrize(("device", "missing"), [("cuda", "CUDA"), ("tensorrt:1", "Tensorrt")])
+def test_onnx_names_the_provider_that_is_missing(random_model: Path, device: str, missing: str) -> None:
+    pytest.importorskip("onnxruntime")
+    with pytest.raises(RuntimeUnavailable, match=rf"device '{device}': .*{missing}ExecutionProvider|finds 0 CUDA"):
+        load_runtime(random_model, runtime="onnx", device=device)
+
+
+@pytest.mark.parametrize("name", list(ENGINES))
 def test_a_bad_model_is_refused_by_every_engine(random_model: Path, tmp_path: Path, name: str) -> None:
-    pytest.importorskip(name)
+    pytest.importorskip(ENGINES[name])
     with pytest.raises(ModelError, match=r"none\.safetensors: no such file"):
         load_runtime(tmp_path / "none.safetensors", runtime=name)
     damaged = tmp_path / "damaged.safetensors"
@@ -128,7 +182,7 @@ def test_every_engine_describes_itself(runtime: Runtime) -> None:
     assert (runtime.input_size, runtime.slots) == ((128, 256), 5)
     sizes = {name: int(np.prod(shape)) for name, shape in feature_shapes(ModelConfig(input_size=(128, 256))).items()}
     # What lies in pieces in its slot is encoded beside it.
-    beside = sum(sizes[name] for name in SLOT_AXIS) if runtime.name == "openvino" else 0
+    beside = sum(sizes[name] for name in SLOT_AXIS) if runtime.name != "torch" else 0
     assert runtime.memory_bytes == 4 * (5 * sum(sizes.values()) + beside)
 
 

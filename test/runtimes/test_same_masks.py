@@ -14,6 +14,7 @@ from t2g_ros.runtimes import Runtime, load_runtime
 from t2g_ros.types import NS_PER_S, Frame
 
 pytest.importorskip("openvino")
+pytest.importorskip("onnxruntime")
 REPOSITORY = Path(__file__).parents[2]
 SHIPPED = REPOSITORY / "models" / "t2g_tiny.safetensors"
 DRIVES = {
@@ -64,8 +65,9 @@ def agreement(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
     return float(np.mean(np.stack(found) == np.stack(expected)))
 
 
-def test_f32_masks_are_equal(model: Path, drive: list[Frame], expected: list[np.ndarray]) -> None:
-    found = masks(load_runtime(model, runtime="openvino", precision="f32"), drive)
+@pytest.mark.parametrize("name", ["openvino", "onnx"])
+def test_f32_masks_are_equal(model: Path, drive: list[Frame], expected: list[np.ndarray], name: str) -> None:
+    found = masks(load_runtime(model, runtime=name, device="cpu", precision="f32"), drive)
     assert agreement(list(found), expected) >= 0.999
 
 
@@ -79,7 +81,7 @@ def test_bf16_masks_are_nearly_equal(model: Path, drive: list[Frame], expected: 
     assert agreement(list(masks(runtime, drive)), expected) >= 0.99
 
 
-@pytest.mark.parametrize("name", ["openvino", "torch"])
+@pytest.mark.parametrize("name", ["openvino", "onnx", "torch"])
 def test_a_part_of_a_larger_image_is_encoded_as_its_copy_is(random_model: Path, name: str) -> None:
     runtime = load_runtime(random_model, runtime=name, device="cpu", precision="f32")
     height, width = runtime.input_size
@@ -93,7 +95,7 @@ def test_a_part_of_a_larger_image_is_encoded_as_its_copy_is(random_model: Path, 
     np.testing.assert_array_equal(*scores)
 
 
-@pytest.mark.parametrize(("name", "least"), [("torch", 1.0), ("openvino", 0.999)])
+@pytest.mark.parametrize(("name", "least"), [("torch", 1.0), ("openvino", 0.999), ("onnx", 0.999)])
 def test_scores_resolve_to_the_labels_of_decode(model: Path, drive: list[Frame], name: str, least: float) -> None:
     runtime = load_runtime(model, runtime=name, device="cpu", precision="f32")
     height, width = runtime.input_size

@@ -1,0 +1,130 @@
+"""`t2g export`: the network's functions as graphs that other programs can run."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from t2g_ros import __version__
+from t2g_ros.commands.arguments import DEFAULT_MODEL
+from t2g_ros.errors import RuntimeUnavailable, T2GError
+
+if TYPE_CHECKING:
+    from t2g_ros.model.config import ModelConfig
+
+GRAPHS = ("encode", "decode")
+PRECISIONS = {"onnx": ("f32", "f16", "bf16"), "openvino": ("f32",), "tensorrt": ("f32", "f16", "bf16")}
+"""What the graphs of a runtime can be in. OpenVINO takes the precision when it compiles one."""
+
+
+def input_size(text: str) -> tuple[int, int]:
+    """Return (height, width) of `HxW`, for argparse."""
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text} is not HxW, such as 512x1024")
+    return int(height), int(width)
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
+    """Register the subcommand."""
+    parser = subparsers.add_parser(
+        "export",
+        help="write the network as graphs for other programs",
+        description="Writes the graphs encode (once per frame) and decode (once per mask), and model.json, which says "
+        "what goes in and comes out and what the classes are. The memory stays with the caller: buffers of `slots` "
+        "frames, into whose slots the features of encode are put. Files of the same names are replaced.",
+    )
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="shipped model or .safetensors file")
+    parser.add_argument("--runtime", required=True, choices=tuple(PRECISIONS), help="whose format")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder to write")
+    parser.add_argument("--precision", default="f32", choices=PRECISIONS["onnx"], help="types in the graphs")
+    parser.add_argument(
+        "--input-size", type=input_size, metavar="HxW", help="multiples of 64, instead of the model's own"
+    )
+    return parser
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the graphs and their description."""
+    from t2g_ros.runtimes.converted import find_network
+
+    if args.precision not in PRECISIONS[args.runtime]:
+        raise RuntimeUnavailable(
+            f"--precision {args.precision}: runtime {args.runtime} is exported in "
+            f"{', '.join(PRECISIONS[args.runtime])} only; it takes others when it compiles the graphs"
+        )
+    weights, config = find_network(args.model, args.input_size)
+    try:
+        args.out.mkdir(parents=True, exist_ok=True)
+        if args.runtime == "openvino":
+            from t2g_ros.runtimes.openvino import write_graphs as write_openvino
+
+            write_openvino(weights, config, GRAPHS, args.out)
+        elif args.runtime == "tensorrt":
+            from t2g_ros.runtimes.tensorrt import write_engines
+
+            args.precision = write_engines(weights, config, GRAPHS, args.out, args.precision)
+        else:
+            from t2g_ros.runtimes.onnx_graphs import write_graphs
+
+            write_graphs(weights, config, GRAPHS, args.out, args.precision)
+        record = describe(weights, config, args.runtime, args.precision)
+        (args.out / "model.json").write_text(json.dumps(record, indent=2) + "\n")
+    except OSError as error:
+        raise T2GError(f"output {args.out}: cannot be written ({error})") from error
+    print(f"{', '.join(GRAPHS)} and model.json of {config.name} in {args.out}")
+    return 0
+
+
+def describe(weights: Path, config: ModelConfig, runtime: str, precision: str) -> dict[str, Any]:
+    """What a program must know to run the graphs: names, shapes and types in order, and where the slots lie."""
+    from t2g_ros.labels import space
+    from t2g_ros.model.features import feature_shapes, frame_names, memory_names
+    from t2g_ros.runtimes.base import SLOT_AXIS, buffer_shape
+
+    height, width = config.input_size
+    shapes = feature_shapes(config)
+
+    def tensor(name: str, shape: tuple[int, ...], element: str) -> dict[str, Any]:
+        return {"name": name, "shape": [1, *shape], "type": element}
+
+    frame = [tensor(name, shapes[name], precision) for name in frame_names(config)]
+    memory = [
+        {
+            **tensor(name, buffer_shape(name, shapes[name], config.slots)[1:], precision),
+            "slot_axis": SLOT_AXIS.get(name, 1),
+        }
+        for name in memory_names(config)
+    ]
+    times = [tensor(name, (config.slots,), "f32") for name in ("offsets_s", "valid")]
+    return {
+        "t2g_ros": __version__,
+        "model": config.name,
+        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "runtime": runtime,
+        "precision": precision,
+        "versions": _versions(runtime),
+        "input_size": [height, width],
+        "slots": config.slots,
+        "labels": space(config.labels).to_json(),
+        "encode": {
+            "inputs": [tensor("rgb", (height, width, 3), "u8")],
+            "outputs": [tensor(name, shape, precision) for name, shape in shapes.items()],
+        },
+        "decode": {
+            "inputs": [*frame, *memory, *times],
+            "outputs": [
+                tensor("labels", (height // 2, width // 2), "u8"),
+                tensor("confidence", (height // 4, width // 4), "u8"),
+            ],
+        },
+    }
+
+
+def _versions(runtime: str) -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {package: version(package) for package in ("torch", runtime)}
