@@ -75,7 +75,7 @@ class OpenVINORuntime:
         self.input_size = config.input_size
         self.slots = config.slots
         self._memory = _Buffers(config, precision)
-        self.memory_bytes = self._memory.bytes
+        self.memory_bytes = self._memory.arrays.bytes
         self._offsets = np.zeros((1, self.slots), np.float32)
         self._valid = np.ones((1, self.slots), np.float32)
         self._bind_memory(self._decode)
@@ -90,7 +90,7 @@ class OpenVINORuntime:
         for index, tensor in enumerate(self._memory.outputs[slot]):
             request.set_output_tensor(index, tensor)
         request.infer()
-        self._memory.gather(slot)
+        self._memory.arrays.gather(slot)
 
     def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Runtime.decode`."""
@@ -130,14 +130,12 @@ class _Buffers:
     """
 
     def __init__(self, config: ModelConfig, precision: str) -> None:
-        buffers = ClipBuffers(config, Host(), precision)
+        self.arrays = buffers = ClipBuffers(config, Host(), precision)
         element = OV_TYPES[precision]
 
         def shared(arrays: dict[str, np.ndarray]) -> list[ov.Tensor]:
             return [ov.Tensor(array, ov.Shape(array.shape), element) for array in arrays.values()]
 
-        self.bytes = buffers.bytes
-        self.gather = buffers.gather
         self.outputs = [shared(buffers.outputs(slot)) for slot in range(config.slots)]
         """Per slot, what `encode` gives."""
         self.frames = [shared(buffers.frame(slot)) for slot in range(config.slots)]

@@ -332,7 +332,7 @@ def test_2000_frames_change_no_allocation(segmenter: StreamSegmenter, runtime: R
         held = runtime._memory  # type: ignore[attr-defined]
         if runtime.name == "torch":
             return [tensor.data_ptr() for tensor in held.values()]
-        return [array.ctypes.data for array in held.arrays.values()]
+        return [array.ctypes.data for array in held.arrays.memory().values()]
 
     frames = list(stream(100, 30))  # a bag that loops
 
