@@ -233,7 +233,7 @@ def main(arguments_: Sequence[str] | None = None) -> None:
     print()
     for name, fps in results["fps_sustained_by_node"].items():
         text = "no rate" if fps is None else f"{fps:.1f} Hz"
-        print(f"{name:<12}{text} with fewer than {MISSED_PERCENT:g} % missed")
+        print(f"{name:<20}{text} with fewer than {MISSED_PERCENT:g} % missed")
     write(args.json, "node", results)
 
 
