@@ -69,7 +69,7 @@ class Validation:
             for drive, index in self.frames[rank::processes]:
                 rgb, truth = drive.load(index)
                 features = network.encode(self._image(network, rgb))
-                self._count(network, features, [features], [0.0], rgb, truth, counts)
+                self._count(network, features, [features], np.zeros(1), np.ones(1), rgb, truth, counts)
         counts.add_up(self.fabric)
         return counts.figures(video=self.config.stream)
 
@@ -88,9 +88,9 @@ class Validation:
             slot = memory.claim(stamp_ns)
             held[slot] = network.encode(self._image(network, rgb))
             offsets_s, valid = memory.view(slot)
-            slots = np.flatnonzero(valid).tolist()
-            clip = [held[s] for s in slots]
-            self._count(network, held[slot], clip, offsets_s[slots].tolist(), rgb, truth, counts)
+            # All slots, also those that are not valid, as an engine sums over them: it rounds the same.
+            clip = [held.get(s, held[slot]) for s in range(memory.slots)]
+            self._count(network, held[slot], clip, offsets_s, valid, rgb, truth, counts)
 
     def _image(self, network: Time2General, rgb: np.ndarray) -> Tensor:
         height, width = network.config.input_size
@@ -104,15 +104,16 @@ class Validation:
         network: Time2General,
         frame: FrameFeatures,
         clip: list[FrameFeatures],
-        offsets_s: list[float],
+        offsets_s: np.ndarray,
+        valid: np.ndarray,
         rgb: np.ndarray,
         truth: np.ndarray,
         counts: _Counts,
     ) -> None:
         """Segment one frame from the clip in memory and compare it with its labels, if it has any."""
         memory = {name: torch.stack([features[name] for features in clip], dim=1) for name in frame}
-        times = torch.tensor([offsets_s], device=frame["mask_features"].device)
-        scores = network.decode(frame, memory, times, torch.ones_like(times)).scores
+        times = torch.from_numpy(np.stack([offsets_s, valid])).to(frame["mask_features"])
+        scores = network.decode(frame, memory, times[:1], times[1:]).scores
         labels = np.take(self.table, resolve(scores)[0][0].cpu().numpy())
         size = truth.shape[1], truth.shape[0]
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
