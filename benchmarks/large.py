@@ -3,8 +3,8 @@
 Run on an idle machine with a CUDA GPU: `python benchmarks/large.py [--precision P] [--json FILE]`; without one it says
 so. The network is that of config/train/t2g_large.yaml with random weights, which are as fast as trained ones, so that
 nothing is downloaded. It runs in the torch engine, from an image in the computer's memory to a mask there.
-The encoders alone compute as they do in it: in the same precision, their weights cast beforehand, as a CUDA graph. They
-do so once more launched kernel by kernel, as they would be in a plain script.
+The encoders alone compute as they do in it: in the same precision, prepared alike, as a CUDA graph. They do so once
+more launched kernel by kernel, as they would be in a plain script.
 
 `--tiny` runs the same code with a very small network at 128x64, on any machine; its figures say nothing.
 """
@@ -31,7 +31,7 @@ from t2g_ros.model.encoders.build import build_depth_encoder, build_encoder
 from t2g_ros.model.time2general import Time2General
 from t2g_ros.runtimes import Runtime, load_runtime
 from t2g_ros.runtimes.cuda_graphs import captured
-from t2g_ros.runtimes.torch import DTYPES, cast_weights
+from t2g_ros.runtimes.torch import DTYPES, prepare
 
 CONFIG = Path(__file__).resolve().parents[1] / "config" / "train" / "t2g_large.yaml"
 IMAGES = 8
@@ -102,7 +102,7 @@ def encoders_alone(config: ModelConfig, precision: str, next_image: Callable[[],
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = DTYPES[precision]
     encoders = Encoders(config).eval().to(device)
-    cast_weights(encoders, dtype)
+    prepare(encoders, config.input_size, dtype)
     image = torch.zeros((*config.input_size, 3), dtype=torch.uint8, device=device)
 
     @torch.inference_mode()

@@ -62,6 +62,7 @@ class DeformableAttention(nn.Module):
         weights = torch.softmax(self.weights(queries).view(b, m, heads, levels * points), dim=-1)
         weights = weights.view(b, m, heads, levels, points).permute(0, 2, 3, 1, 4)  # (B, heads, levels, M, points)
         values = self.value(tokens).view(b, -1, heads, tokens.shape[-1] // heads)
+        weights = weights.to(values.dtype)
         read: Tensor | None = None
         for level, ((h, w), value) in enumerate(
             zip(sizes, values.split([h * w for h, w in sizes], dim=1), strict=True)

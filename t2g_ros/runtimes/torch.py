@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.checkpoint import load_model
+from t2g_ros.model.encoders.base import Trunk
 from t2g_ros.model.features import FRAME_NAMES, feature_shapes
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.model.time2general import resolve
@@ -61,8 +62,7 @@ class TorchRuntime:
         network.config = config = network.config.resized(input_size, clip_frames)
         self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._dtype = DTYPES[precision]
-        if precision != "f32":
-            cast_weights(self._network, self._dtype)
+        prepare(self._network, config.input_size, self._dtype)
         self.precision = precision
         self.device = torch.cuda.get_device_name(self._device) if cuda else "cpu"
         self.reason = reason
@@ -165,8 +165,17 @@ class TorchRuntime:
         self._download = Download(*self._replay_decode())
 
 
-def cast_weights(network: nn.Module, dtype: torch.dtype) -> None:
-    """Bring the weights of products and convolutions to the type that autocast would cast them to in every frame."""
+def prepare(network: nn.Module, input_size: tuple[int, int], dtype: torch.dtype) -> None:
+    """Do once what would be done for every frame, for images of one size and arithmetic in one type.
+
+    In a lower type the weights of products and convolutions are brought to it, as autocast would, and plain
+    transformers as a whole.
+    """
+    lower = dtype != torch.float32
     for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, Trunk):
+            if lower:
+                module.lower(dtype)
+            module.settle(input_size)
+        elif lower and isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             module.to(dtype)
