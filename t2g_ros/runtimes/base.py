@@ -15,6 +15,8 @@ class Runtime(Protocol):
     The buffers hold the `FrameFeatures` of `slots` frames on the engine's device. `encode` writes one
     slot, `decode` reads all of them, so nothing is allocated per frame. The network does
     not mind the order of the slots; which frame lies where is the business of `inference.ClipMemory`.
+
+    Streams that share a network have a runtime each, made by `another`, and only one of them computes at a time.
     """
 
     name: str
@@ -37,6 +39,9 @@ class Runtime(Protocol):
     @property
     def gpu_memory_bytes(self) -> int | None:
         """Bytes that the engine holds on the GPU now, None when it runs elsewhere."""
+
+    def another(self) -> Runtime:
+        """Return a runtime for another stream: of the same network, with clip buffers of its own, warmed up."""
 
     def encode(self, rgb: np.ndarray, slot: int) -> None:
         """Encode a (height, width, 3) uint8 RGB image of `input_size` into a slot."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from copy import copy
 from pathlib import Path
 
 import numpy as np
@@ -58,16 +59,26 @@ class TorchRuntime:
         self.labels = space(config.labels)
         self.input_size = config.input_size
         self.slots = config.slots
+        self._allocate()
+
+    def _allocate(self) -> None:
+        """Make the clip buffers."""
         # Views with T after B, as the network takes them.
         self._memory = {
             name: torch.zeros(buffer_shape(name, shape, self.slots), device=self._device).movedim(
                 SLOT_AXIS.get(name, 1), 1
             )
-            for name, shape in feature_shapes(config).items()
+            for name, shape in feature_shapes(self._network.config).items()
         }
         self.memory_bytes = sum(b.numel() * b.element_size() for b in self._memory.values())
         self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are chosen here
         self.decode(0, np.zeros(self.slots, np.float32), np.ones(self.slots, np.float32))
+
+    def another(self) -> TorchRuntime:
+        """See `Runtime.another`."""
+        other = copy(self)
+        other._allocate()
+        return other
 
     @staticmethod
     def _pick_device(device: str) -> torch.device:
