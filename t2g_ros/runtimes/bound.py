@@ -12,10 +12,11 @@ import numpy as np
 
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
+from t2g_ros.runtimes.base import OneByOne
 from t2g_ros.runtimes.buffers import Array, ClipBuffers, Cuda, Host
 
 
-class BoundRuntime(ABC):
+class BoundRuntime(OneByOne, ABC):
     """See `runtimes.base.Runtime`. The clip buffers are memory that the engine reads and writes in place.
 
     Args:

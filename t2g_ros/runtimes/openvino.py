@@ -16,6 +16,7 @@ from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.features import feature_shapes
+from t2g_ros.runtimes.base import OneByOne
 from t2g_ros.runtimes.buffers import ClipBuffers, Host
 from t2g_ros.runtimes.converted import converted, find_network
 
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 OV_TYPES = {"f32": ov.Type.f32, "bf16": ov.Type.bf16}
 
 
-class OpenVINORuntime:
+class OpenVINORuntime(OneByOne):
     """See `runtimes.base.Runtime`. The clip buffers are arrays that the engine reads and writes in place."""
 
     name = "openvino"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from t2g_ros.model.checkpoint import load_model
 from t2g_ros.model.features import feature_shapes
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.model.time2general import resolve
-from t2g_ros.runtimes.base import SLOT_AXIS, buffer_shape
+from t2g_ros.runtimes.base import SLOT_AXIS, Runtime, buffer_shape
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
@@ -25,6 +26,7 @@ class TorchRuntime:
     """See `runtimes.base.Runtime`. Lower precision is autocast, so norms and softmax stay in f32."""
 
     name = "torch"
+    batch_frames = 4
 
     def __init__(
         self,
@@ -101,14 +103,20 @@ class TorchRuntime:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, DTYPES[self.precision], enabled=self.precision != "f32")
 
-    @torch.inference_mode()
     def encode(self, rgb: np.ndarray, slot: int) -> None:
         """See `Runtime.encode`."""
-        image = torch.from_numpy(rgb).to(self._device, non_blocking=True).permute(2, 0, 1)[None].float()
+        self.encode_batch(rgb[None], [(self, slot)])
+
+    @torch.inference_mode()
+    def encode_batch(self, images: np.ndarray, places: Sequence[tuple[Runtime, int]]) -> None:
+        """See `Runtime.encode_batch`."""
+        batch = torch.from_numpy(images).to(self._device, non_blocking=True).permute(0, 3, 1, 2).float()
         with self._autocast():
-            features = self._network.encode(image)
-        for name, memory in self._memory.items():
-            memory[:, slot].copy_(features[name])
+            features = self._network.encode(batch)
+        for index, (runtime, slot) in enumerate(places):
+            assert isinstance(runtime, TorchRuntime)
+            for name, memory in runtime._memory.items():
+                memory[:, slot].copy_(features[name][index])
 
     @torch.inference_mode()
     def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
