@@ -99,6 +99,7 @@ class Diagnostics:
             "image_size": f"{health.size[1]}x{health.size[0]}" if health.size else None,
             "frames_received": health.received,
             "frames_segmented": health.segmented,
+            "frames_batched": health.batched,
             "frames_dropped": camera.stream.mailbox.dropped,
             "frames_lost": health.lost,
             "frames_rejected": health.rejected,

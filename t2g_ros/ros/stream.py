@@ -68,7 +68,7 @@ class CameraStream:
         self._segmenter = segmenter
         self._deadline = deadline
         self._delivery = delivery
-        self._health = health
+        self.health = health
         self._report = report
         self._encoding: str | None = None
 
@@ -97,16 +97,16 @@ class CameraStream:
     def begin(self) -> Turn | None:
         """Take the image that waits, until it has to be encoded; None if there is none that can be segmented."""
         letter = self.mailbox.take()
-        if letter is None or not self._health.active:
+        if letter is None or not self.health.active:
             return None
         # After taking the image: it may have arrived after a reset that is still queued behind this job.
         self.apply_resets()
         started_ns = self._node.get_clock().now().nanoseconds
-        self._health.started(started_ns)
-        with faults_counted(self._health, self._node):
+        self.health.started(started_ns)
+        with faults_counted(self.health, self._node):
             msg, arrived = letter
             start = perf_counter()
-            frame = to_frame(msg, self._health.topic)
+            frame = to_frame(msg, self.health.topic)
             self._note_encoding(msg, frame)
             convert_ms = (perf_counter() - start) * 1e3
             return Turn(self._segmenter.begin(frame), arrived, started_ns, convert_ms)
@@ -116,14 +116,14 @@ class CameraStream:
     def finish(self, turn: Turn) -> None:
         """Segment the image, and hand the mask over if there is one yet."""
         handed_over = False
-        with faults_counted(self._health, self._node):
+        with faults_counted(self.health, self._node):
             handed_over = self._segment(turn)
         if not handed_over:
             self._end(turn.started_ns)
 
     def _segment(self, turn: Turn) -> bool:
         segmentation = self._segmenter.finish(turn.step)
-        self._health.problem = None
+        self.health.problem = None
         if segmentation is None:
             return False
         ready = perf_counter()
@@ -136,12 +136,12 @@ class CameraStream:
         return True
 
     def _end(self, started_ns: int) -> None:
-        self._health.ended(started_ns)
+        self.health.ended(started_ns)
         self._report()
 
     def _note_encoding(self, msg: Image | CompressedImage, frame: Frame) -> None:
         encoding = msg.format if isinstance(msg, CompressedImage) else msg.encoding
         if self._encoding not in (None, encoding):
             self._segmenter.reset("encoding_change")
-        self._encoding = self._health.encoding = encoding
-        self._health.size = frame.size
+        self._encoding = self.health.encoding = encoding
+        self.health.size = frame.size

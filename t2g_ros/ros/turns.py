@@ -51,8 +51,9 @@ class Turns:
             # Behind what other threads have asked for meanwhile, such as a reset.
             self._schedule()
         begun = [(stream, turn) for stream in streams if (turn := stream.begin())]
-        if len(begun) > 1:
-            _encode([turn for _, turn in begun])
+        if len(begun) > 1 and _encoded([turn for _, turn in begun]):
+            for stream, _ in begun:
+                stream.health.batched += 1
         for stream, turn in begun:
             stream.finish(turn)
 
@@ -73,8 +74,11 @@ def _are_close(one: CameraStream, other: CameraStream) -> bool:
     return abs(stamps_ns[0] - stamps_ns[1]) <= one.settings.max_camera_time_diff_s * NS_PER_S
 
 
-def _encode(turns: list[Turn]) -> None:
+def _encoded(turns: list[Turn]) -> bool:
+    """Whether these images could be encoded as a batch."""
     try:
         encode_together([turn.step for turn in turns])
+        return True
     except Exception as error:  # of one camera's image, or for want of memory: alone the others may do
         log.warning("a batch of %d images could not be encoded, trying one by one: %s", len(turns), error)
+        return False
