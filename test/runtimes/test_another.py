@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from t2g_ros.inference.segmenter import StreamSegmenter
-from t2g_ros.runtimes import Runtime, load_runtime
+from t2g_ros.runtimes import Runtime, load_runtime, runtimes_for
 from t2g_ros.types import NS_PER_S, Frame
 
 ENGINES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime", "tensorrt": "tensorrt"}
@@ -75,3 +75,18 @@ def test_another_stream_has_as_much_memory_and_the_same_engine(runtime: Runtime)
     other = runtime.another()
     for key in ("name", "precision", "device", "model_name", "labels", "input_size", "slots", "memory_bytes"):
         assert getattr(other, key) == getattr(runtime, key)
+
+
+def test_a_batch_puts_each_image_into_its_streams_memory(runtime: Runtime) -> None:
+    runtimes = runtimes_for(runtime, STREAMS)
+    offsets_s, valid = np.zeros(runtime.slots, np.float32), np.eye(1, runtime.slots, 2, dtype=np.float32)[0]
+    images = np.random.default_rng(0).integers(0, 256, (STREAMS, *runtime.input_size, 3), np.uint8)
+    expected = []
+    for each, image in zip(runtimes, images, strict=True):
+        each.encode(image, 2)
+        expected.append(each.decode_scores(2, offsets_s, valid))
+        each.encode(np.zeros_like(image), 2)
+    runtime.encode_batch(images, [(each, 2) for each in runtimes])
+    found = [each.decode_scores(2, offsets_s, valid) for each in runtimes]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    assert np.abs(expected[0] - expected[1]).max() > 0.1
