@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from t2g_ros.model.encoders.base import Trunk
 from t2g_ros.model.features import FRAME_NAMES, feature_shapes
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.model.time2general import resolve
-from t2g_ros.runtimes.base import SLOT_AXIS, buffer_shape
+from t2g_ros.runtimes.base import SLOT_AXIS, Runtime, buffer_shape
 from t2g_ros.runtimes.cuda_graphs import Download, Upload, captured
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
@@ -33,6 +35,7 @@ class TorchRuntime:
     """
 
     name = "torch"
+    batch_frames = 4
 
     def __init__(
         self,
@@ -47,7 +50,7 @@ class TorchRuntime:
     ) -> None:
         path = resolve_model(model)
         self._device = self._pick_device(device)
-        cuda = self._device.type == "cuda"
+        self._cuda = cuda = self._device.type == "cuda"
         if precision == "f16" and not cuda:
             raise RuntimeUnavailable("runtime torch: precision f16 needs a CUDA device; use f32 or bf16 on a CPU")
         if precision == "auto":
@@ -70,21 +73,30 @@ class TorchRuntime:
         self.labels = space(config.labels)
         self.input_size = config.input_size
         self.slots = config.slots
+        # Encoders of so many images at once, for all streams.
+        self._encoders: dict[int, tuple[Upload, Callable[[], dict[str, Tensor]]]] = {}
+        self._allocate()
+
+    def _allocate(self) -> None:
+        """Make the clip buffers, and on a CUDA device the decoder that reads them."""
         # Views with T after B, as the network takes them.
         self._memory = {
             name: torch.zeros(buffer_shape(name, shape, self.slots), dtype=self._dtype, device=self._device).movedim(
                 SLOT_AXIS.get(name, 1), 1
             )
-            for name, shape in feature_shapes(config).items()
+            for name, shape in feature_shapes(self._network.config).items()
         }
         self.memory_bytes = sum(b.numel() * b.element_size() for b in self._memory.values())
-        self._image: Upload | None = None
-        self._when: Upload | None = None
-        if cuda:
-            with torch.cuda.device(self._device):
-                self._capture()
+        if self._cuda:
+            self._capture_decoder()
         self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are chosen here
         self.decode(0, np.zeros(self.slots, np.float32), np.ones(self.slots, np.float32))
+
+    def another(self) -> TorchRuntime:
+        """See `Runtime.another`."""
+        other = copy(self)
+        other._allocate()
+        return other
 
     @staticmethod
     def _pick_device(device: str) -> torch.device:
@@ -106,26 +118,35 @@ class TorchRuntime:
 
     def encode(self, rgb: np.ndarray, slot: int) -> None:
         """See `Runtime.encode`."""
+        self.encode_batch(rgb[None], [(self, slot)])
+
+    def encode_batch(self, images: np.ndarray, places: Sequence[tuple[Runtime, int]]) -> None:
+        """See `Runtime.encode_batch`; on a CUDA device the first batch of a new size takes longer."""
         with torch.inference_mode(), self._current():
-            if self._image is None:
-                features = self._features(torch.from_numpy(rgb))
+            if self._cuda:
+                if len(images) not in self._encoders:
+                    self._capture_encoder(len(images))
+                upload, encode = self._encoders[len(images)]
+                upload.write(images)
+                features = encode()
             else:
-                self._image.write(rgb)
-                features = self._replay_encode()
-            for name, memory in self._memory.items():
-                memory[:, slot].copy_(features[name])
+                features = self._features(torch.from_numpy(images))
+            for index, (runtime, slot) in enumerate(places):
+                assert isinstance(runtime, TorchRuntime)
+                for name, memory in runtime._memory.items():
+                    memory[:, slot].copy_(features[name][index])
 
     def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Runtime.decode`."""
         when = np.stack([offsets_s, valid])
         with torch.inference_mode(), self._current():
-            if self._when is None:
+            if not self._cuda:
                 labels, confidence = resolve(self._scores(self._frame_in(slot), torch.from_numpy(when)))
                 return labels[0].numpy(), confidence[0].numpy()
             self._when.write(when)
             for name, values in self._frame_in(slot).items():
                 self._frame[name].copy_(values)
-            found = self._download.read(*self._replay_decode())
+            found = self._download.read(*self._decoder())
             return found[0][0], found[1][0]
 
     def decode_scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -134,10 +155,10 @@ class TorchRuntime:
         with torch.inference_mode(), self._current():
             return self._scores(self._frame_in(slot), when.to(self._device))[0].cpu().numpy()
 
-    def _features(self, rgb: Tensor) -> dict[str, Tensor]:
-        """Of a (height, width, 3) uint8 image on the device."""
+    def _features(self, images: Tensor) -> dict[str, Tensor]:
+        """Of (N, height, width, 3) uint8 images on the device."""
         with self._autocast():
-            return self._network.encode(rgb.permute(2, 0, 1)[None].float())
+            return self._network.encode(images.permute(0, 3, 1, 2).float())
 
     def _frame_in(self, slot: int) -> dict[str, Tensor]:
         """What is read of the segmented frame alone."""
@@ -152,17 +173,21 @@ class TorchRuntime:
         return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
 
     def _current(self) -> AbstractContextManager[Any]:
-        return torch.cuda.device(self._device) if self._device.type == "cuda" else nullcontext()
+        return torch.cuda.device(self._device) if self._cuda else nullcontext()
 
-    @torch.inference_mode()
-    def _capture(self) -> None:
-        """Make graphs of both functions."""
-        self._image = image = Upload((*self.input_size, 3), torch.uint8, self._device)
-        self._when = when = Upload((2, self.slots), torch.float32, self._device)
-        self._frame = {name: values.clone() for name, values in self._frame_in(0).items()}
-        self._replay_encode = captured(lambda: self._features(image.tensor), "encode")
-        self._replay_decode = captured(lambda: resolve(self._scores(self._frame, when.tensor)), "decode")
-        self._download = Download(*self._replay_decode())
+    def _capture_encoder(self, count: int) -> None:
+        """Make a graph that encodes so many images at once."""
+        images = Upload((count, *self.input_size, 3), torch.uint8, self._device)
+        what = f"encoding {count} image(s)"
+        self._encoders[count] = images, captured(lambda: self._features(images.tensor), what)
+
+    def _capture_decoder(self) -> None:
+        """Make a graph that decodes from this stream's memory."""
+        with torch.inference_mode(), self._current():
+            self._when = when = Upload((2, self.slots), torch.float32, self._device)
+            self._frame = frame = {name: values.clone() for name, values in self._frame_in(0).items()}
+            self._decoder = captured(lambda: resolve(self._scores(frame, when.tensor)), "decoding")
+            self._download = Download(*self._decoder())
 
 
 def prepare(network: nn.Module, input_size: tuple[int, int], dtype: torch.dtype) -> None:
