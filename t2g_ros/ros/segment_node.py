@@ -57,6 +57,10 @@ def main(args: list[str] | None = None) -> int:
     finally:
         ended = node is None or node.stop(STOP_S)
         rclpy.try_shutdown()
+        # All that is left is to take the interpreter down, which on a busy machine can take longer than launch waits
+        # between SIGINT and SIGTERM; that must not count as a death by a signal.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
     if not ended:
         # An engine that is still compiling cannot be interrupted, and Python must not be taken down around it.
         sys.stderr.flush()
