@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 from lifecycle_msgs.msg import Transition
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -203,18 +202,6 @@ def test_a_silent_camera_is_stale_until_it_speaks(bench: Bench, start_node: Star
     assert "expected one within 0.5 s" in stale.message
     bench.segment(bench.image(1))
     bench.wait_status("ok", len(bench.statuses) - 2)
-
-
-def test_a_publisher_whose_qos_does_not_fit_is_named(bench: Bench, start_node: Start) -> None:
-    bench.node.destroy_publisher(bench.camera)
-    bench.camera = bench.node.create_publisher(
-        Image, "image_raw", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    )
-    start_node("-p", "qos_overrides./image_raw.subscription.reliability:=reliable")
-    status = bench.wait_status("incompatible_qos")
-    assert status.level == b"\2"
-    assert "reliability" in status.message
-    assert "qos_overrides./image_raw.subscription" in status.message
 
 
 def spoiled_models(model: Path, folder: Path) -> dict[str, tuple[Path, str]]:
