@@ -7,10 +7,9 @@ import cv2
 import numpy as np
 import pytest
 from lifecycle_msgs.msg import Transition
-from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
-from .bench import FRAME_NS, ROOT, START_NS, Bench, NodeProcess, picture, pixels, stamp_ns
+from .bench import FRAME_NS, ROOT, START_NS, Bench, NodeProcess, Player, picture, pixels, stamp_ns
 
 Start = Callable[..., NodeProcess]
 
@@ -158,7 +157,6 @@ def test_breaks_in_the_stream_empty_the_memory_and_are_counted_by_cause(bench: B
 def test_a_jump_of_the_simulation_clock_empties_the_memory(
     bench: Bench, start_node: Start, configured_again: bool
 ) -> None:
-    clock = bench.node.create_publisher(Clock, "/clock", 10)
     start_node(use_sim_time=True)
     bench.ready()
     if configured_again:
@@ -167,15 +165,7 @@ def test_a_jump_of_the_simulation_clock_empties_the_memory(
         for transition in again:
             assert bench.transition(transition)
         bench.ready()
-    bench.until(clock.get_subscription_count, "the node to follow /clock")
-
-    def tick(ns: int) -> None:
-        msg = Clock()
-        msg.clock.sec, msg.clock.nanosec = divmod(ns, 1_000_000_000)
-        clock.publish(msg)
-        # Diagnostics are stamped with simulation time, which shows that the tick has arrived.
-        bench.until(lambda: bench.diagnostics and stamp_ns(bench.diagnostics[-1]) == ns, "the time in diagnostics")
-
+    tick = Player(bench).tick
     tick(START_NS)
     bench.segment(bench.image(0))
     before = int(bench.wait_value("frames_segmented", "1").get("resets_clock_jump", 0))

@@ -79,3 +79,32 @@ def test_the_end_of_a_frame_does_not_hide_that_the_next_one_hangs() -> None:
     assert health.verdict(START + 400 * MS, START + 400 * MS, SETTINGS, 1).state == State.LATE
     health.ended(START + 10 * MS)
     assert health.verdict(START + 400 * MS, START + 400 * MS, SETTINGS, 1).state == State.OK
+
+
+def test_lateness_is_of_work_and_not_of_the_simulations_clock() -> None:
+    health = active()
+    frame(health, 0, 50)
+    health.started(START + 100 * MS)
+    health.last_received_ns = START + 3000 * MS
+    # A bag at five times the speed, and one that jumped ahead by a minute while the engine was at work.
+    for now_ns in (START + 350 * MS, START + 3000 * MS):
+        assert health.verdict(now_ns, START + 150 * MS, SETTINGS, 1).state == State.OK
+    assert health.verdict(START, START + 250 * MS, SETTINGS, 1).state == State.LATE
+
+
+def test_without_simulation_time_nothing_can_be_said_of_silence() -> None:
+    health = active()
+    health.last_received_ns = 0
+    verdict = health.verdict(0, START, SETTINGS, 1)
+    assert (verdict.state, verdict.level) == (State.NO_CLOCK, DiagnosticStatus.WARN)
+
+
+def test_an_alarm_is_told_unless_something_worse_is() -> None:
+    health = active()
+    health.alarms = {"mean_flicker": "mean flicker is 0.2"}
+    verdict = frame(health, 0, 50)
+    assert (verdict.state, verdict.level) == (State.UNSTABLE, DiagnosticStatus.WARN)
+    assert verdict.message == "unstable: mean flicker is 0.2"
+    assert frame(health, 200, 150).state == State.LATE
+    health.alarms = {}
+    assert frame(health, 400, 50).state == State.OK

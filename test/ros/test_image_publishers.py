@@ -1,4 +1,4 @@
-"""Who is on the other side of the image topic: a driver that is restarted, two at a time, one whose QoS does not fit."""
+"""Who is on the other side of the image topic: a restarted driver, two at a time, one whose QoS does not fit."""
 
 from __future__ import annotations
 

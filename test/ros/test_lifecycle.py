@@ -20,27 +20,54 @@ ALLOWED = {
 }
 
 
-def test_transitions_in_any_order_keep_to_the_state_machine(bench: Bench, start_node: Start) -> None:
-    start_node(autostart=False)
+def held(bench: Bench, node: NodeProcess) -> dict[str, object]:
+    """What the node holds: threads and file descriptors as the system counts them, topics and services as DDS tells."""
+    process = Path(f"/proc/{node.process.pid}")
+    by_node = (
+        bench.node.get_publisher_names_and_types_by_node,
+        bench.node.get_subscriber_names_and_types_by_node,
+        bench.node.get_service_names_and_types_by_node,
+    )
+    return {
+        "threads": len(list((process / "task").iterdir())),
+        "files": len(list((process / "fd").iterdir())),
+        "names": sorted(name for listed in by_node for name, _ in listed("segment_node", "/")),
+        "publishers": bench.node.count_publishers("segmentation/mask"),
+        "subscriptions": bench.node.count_subscribers("image_raw"),
+    }
+
+
+def test_fifty_transitions_in_any_order_keep_to_the_state_machine_and_leak_nothing(
+    bench: Bench, start_node: Start
+) -> None:
+    node = start_node(autostart=False)
     state = "unconfigured"
     assert bench.state() == state
     assert not bench.node.count_publishers("segmentation/mask")
     dice = random.Random(0)
-    segmented = 0
-    for step in range(40):
-        transition = dice.choice([CONFIGURE, CLEANUP, ACTIVATE, ACTIVATE, DEACTIVATE])
+    segmented = step = made = 0
+    holdings: dict[str, list[dict[str, object]]] = {name: [] for name in ALLOWED}
+    while made < 50:
+        step += 1
+        # Half of them as the state allows, and activation more often than giving the model up.
+        among = dice.choice([[*ALLOWED[state], *set(ALLOWED[state]) - {CLEANUP}], [1, 2, 3, 4]])
+        transition = dice.choice(among)
         allowed = transition in ALLOWED[state]
         assert bench.transition(transition) is allowed, (step, state, transition)
         state = ALLOWED[state].get(transition, state)
         assert bench.state() == state
+        made += allowed
         if state == "active":
             bench.ready()
             bench.segment(bench.image(step))
             segmented += 1
         else:
             bench.camera.publish(bench.image(step))
+        holdings[state].append(held(bench, node))
     assert segmented > 5
     assert len(bench.masks) == segmented
+    for name, visits in holdings.items():
+        print(name, [(v["threads"], v["files"], len(v["names"]), v["publishers"], v["subscriptions"]) for v in visits])
 
 
 def test_deactivation_keeps_the_model_and_reactivation_empties_the_memory(bench: Bench, start_node: Start) -> None:
