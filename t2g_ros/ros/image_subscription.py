@@ -8,7 +8,6 @@ from typing import Any
 
 from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
-from rclpy.qos import qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from sensor_msgs.msg import CompressedImage, Image
 
@@ -72,18 +71,20 @@ class ImageSubscription:
 
     def look(self) -> None:
         """Tell the camera's health what is wrong with the publishers now: what an event told may be over."""
-        health = self._health
-        health.incompatible_qos = self._mismatch() if self._was_mismatched else None
+        health, topic = self._health, self._health.topic
+        told = health.incompatible_qos
+        health.incompatible_qos = None
+        if self._was_mismatched:
+            health.incompatible_qos = mismatch(self._node, topic, self._subscription.qos_profile)
+        if health.incompatible_qos not in (None, told):
+            self._node.get_logger().error(health.incompatible_qos)
         health.interleaved = None
         if self._senders.interleaved(monotonic()):
-            nodes = ", ".join(sorted(map(node_of, self._node.get_publishers_info_by_topic(health.topic))))
+            nodes = ", ".join(sorted(map(node_of, self._node.get_publishers_info_by_topic(topic))))
             health.interleaved = (
-                f"images of {self.publishers} publishers come mixed on {health.topic}, from {nodes}; each is segmented "
+                f"images of {self.publishers} publishers come mixed on {topic}, from {nodes}; each is segmented "
                 "without memory; stop all publishers but one, or remap their topics"
             )
-
-    def _mismatch(self) -> str | None:
-        return mismatch(self._node, self._health.topic, self._subscription.qos_profile)
 
     def _on_message(self, msg: Image | CompressedImage, info: Any) -> None:
         self._was_mismatched = False  # this camera's fits
@@ -100,9 +101,6 @@ class ImageSubscription:
 
     def _on_incompatible_qos(self, info: object) -> None:
         self._was_mismatched = True
-        policy = qos_policy_name_from_kind(info.last_policy_kind)  # type: ignore[attr-defined]
-        found = self._mismatch() or f"a publisher's {policy.lower()} on {self._health.topic} does not fit"
-        self._node.get_logger().error(found)
         self._report()
 
     def _on_lost(self, info: object) -> None:

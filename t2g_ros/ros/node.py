@@ -201,7 +201,7 @@ class SegmentNode(LifecycleNode):
             self.get_logger().warning(problem)
             return SetParametersResult(successful=False, reason=problem)
         self.parameters.accept(changes)
-        if self._camera:
+        if self._camera and self.parameters.concerns(changes):
             self._camera.apply(self.parameters.with_changes(changes))
         return SetParametersResult(successful=True)
 

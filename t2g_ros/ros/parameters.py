@@ -181,6 +181,11 @@ class Parameters:
             values[name] = list(values[name])
         return Settings(**values)
 
+    @staticmethod
+    def concerns(changes: list[Parameter]) -> bool:
+        """Whether any of the changes is of these parameters, and not of those that rclpy declares with each topic."""
+        return any(change.name in _table() for change in changes)
+
     def check(self, changes: list[Parameter], *, unconfigured: bool) -> str | None:
         """Return why the changes cannot be made, None if they can."""
         table = _table()

@@ -30,7 +30,9 @@ def describe(qos: QoSProfile) -> str:
 
 
 def node_of(publisher: TopicEndpointInfo) -> str:
-    """Full name of the node that a publisher belongs to."""
+    """Full name of the node that a publisher belongs to, as far as the ROS graph knows it."""
+    if publisher.node_name.startswith("_NODE_NAME_UNKNOWN"):
+        return "a node whose name is not known"
     return f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
 
 

@@ -140,6 +140,22 @@ def test_ends_while_it_compiles_a_model(start_node: Start, number: int, tmp_path
     assert "loaded in" not in node.output
 
 
+def test_a_start_after_one_that_was_ended_while_it_built_works_and_cleans_up(
+    bench: Bench, start_node: Start, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    first = start_node(cache=cache, runtime="openvino")
+    bench.until(lambda: list(cache.iterdir()), "the build to begin")
+    bench.processes.clear()
+    ends_cleanly(first, signal.SIGTERM)
+    start_node(cache=cache, runtime="openvino")
+    bench.ready()
+    bench.segment(bench.image(0))
+    (built,) = cache.iterdir()
+    assert {"encode.xml", "decode.xml", "sha256"} <= {file.name for file in built.iterdir()}
+
+
 @SIGNALS
 def test_ends_while_active(bench: Bench, start_node: Start, number: int) -> None:
     node = start_node()

@@ -73,7 +73,7 @@ def test_each_fault_has_a_state_of_its_own_and_ends_with_its_cause(bench: Bench,
     walk.ok()
 
     walk.bad()
-    walk.expect("rejected", ERROR, "found a step of 1 bytes")
+    walk.expect("rejected", ERROR, "expected step x height = 1 x 96")
     walk.good()
     walk.ok()
 
@@ -102,6 +102,7 @@ def test_each_fault_has_a_state_of_its_own_and_ends_with_its_cause(bench: Bench,
 
     (masks,) = (s for s in bench.node.subscriptions if s.topic_name == "/segmentation/mask")
     bench.node.destroy_subscription(masks)
+    bench.listeners = 0
     bench.wait_value("output_subscribers", "0")
     bench.camera.publish(bench.image(walk.frames))
     walk.frames += 1
