@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from functools import partial
@@ -150,6 +151,10 @@ class SegmentNode(LifecycleNode):
         self._diagnostics.camera = self._diagnostics.runtime = None
         if camera:
             camera.destroy()
+            # A camera and its subscriptions refer to each other; its engine's memory and threads must not wait for
+            # the collector's own time, as the next one may need the room.
+            del camera
+            gc.collect()
         self._diagnostics.set_model_state(DiagnosticStatus.WARN, "unconfigured: no model is loaded")
 
     def _await(self, worker: Worker, job: Callable[..., Any], **kwargs: Any) -> Any:
