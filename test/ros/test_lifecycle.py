@@ -155,11 +155,13 @@ def test_a_start_after_one_that_was_ended_while_it_built_works_and_cleans_up(
 ) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
-    first = start_node(cache=cache, runtime="openvino")
+    small = {"cache": cache, "runtime": "openvino", "input_size": "[64, 128]"}
+    first = start_node(**small)
     bench.until(lambda: list(cache.iterdir()), "the build to begin")
     bench.processes.clear()
     ends_cleanly(first, signal.SIGTERM)
-    start_node(cache=cache, runtime="openvino")
+    second = start_node(**small)
+    bench.until(lambda: "loaded in" in second.output, "a whole build", timeout_s=120)
     bench.ready()
     bench.segment(bench.image(0))
     (built,) = cache.iterdir()

@@ -44,8 +44,9 @@ class Walk:
         bench = self.bench
 
         def found() -> DiagnosticStatus | None:
-            told = enumerate(bench.statuses[self.seen :], start=self.seen + 1)
-            for self.seen, status in told:
+            while self.seen < len(bench.statuses):
+                status = bench.statuses[self.seen]
+                self.seen += 1
                 if bench.values(status).get("state") == state:
                     return status
             return None
