@@ -2,8 +2,9 @@
 
 ros2 launch t2g_ros replay.launch.py bag:=out/drive_bag record:=out/masks_bag
 
-Takes segment.launch.py's arguments too: `namespace`, `image` and so on say where in the bag the camera is. The player
-starts once the node is active and the recorder subscribed; all ends when the bag has ended.
+Takes segment.launch.py's arguments too: `namespace`, `image` and so on say where in the bag the camera is, `cameras`,
+`images` and so on where several are. The player starts once the node is active and the recorder subscribed; all ends
+when the bag has ended.
 """
 
 from pathlib import Path
@@ -29,7 +30,8 @@ from rosbag2_interfaces.srv import Resume
 from launch import LaunchDescription
 
 SEGMENT = Path(__file__).resolve().with_name("segment.launch.py")
-OUTPUTS = ("mask", "confidence", "stability", "color", "overlay", "camera_info", "labels")
+OUTPUTS = ("mask", "confidence", "stability", "color", "overlay", "camera_info")
+"""What the node counts the subscribers of."""
 CLOCK_HZ = "100"
 LOOK_EVERY_S = 0.25
 SETTLE_S = 1.0
@@ -52,39 +54,60 @@ ARGUMENTS = {
 class NodeWatch:
     """What the node says of itself in /diagnostics, which works by real time and so before there is a /clock."""
 
-    def __init__(self, context, namespace):
-        self.camera = {}
-        """The camera's values, empty until the node is active."""
+    def __init__(self, context, namespace, cameras):
+        self.cameras = {}
+        """Image topic -> what the node tells of that camera; empty until the node is active."""
         self.error = None
         """Why the node cannot load its model."""
         self._name = f"{namespace}/segment_node".lstrip("/")
-        self._outputs = [f"/{namespace}/segmentation/{name}".replace("//", "/") for name in OUTPUTS]
+        topics = [f"{under(namespace, camera)}/segmentation" for camera in cameras]
+        self._outputs = [f"{topic}/{name}" for topic in topics for name in OUTPUTS]
+        self._labels = [f"{topic}/labels" for topic in topics]
         self._node = get_ros_node(context)
         self._node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self._resume = self._node.create_client(Resume, "/rosbag2_player/resume")
 
     def _on_diagnostics(self, array):
+        cameras = {}
         for status in array.status:
             name, _, of = status.name.partition(": ")
             values = {pair.key: pair.value for pair in status.values}
             if name == self._name and of == "model":
                 self.error = status.message if status.level == DiagnosticStatus.ERROR else None
-            elif name == self._name and values["state"] != "inactive":
-                self.camera = values
+            elif name == self._name:
+                cameras[of] = values
+        if cameras and all(values["state"] != "inactive" for values in cameras.values()):  # else of another node
+            self.cameras = cameras
 
     def knows_recorder(self):
         """Whether a `ros2 bag record` subscribes to all outputs, and the node knows all of their subscribers."""
-        found = [self._node.get_subscriptions_info_by_topic(topic) for topic in self._outputs]
-        if not all(any(info.node_name == "rosbag2_recorder" for info in infos) for infos in found):
+        outputs, labels = (
+            [self._node.get_subscriptions_info_by_topic(topic) for topic in topics]
+            for topics in (self._outputs, self._labels)
+        )
+        if not all(any(info.node_name == "rosbag2_recorder" for info in infos) for infos in [*outputs, *labels]):
             return False
-        return int(self.camera["output_subscribers"]) >= sum(map(len, found[:-1]))
+        known = sum(int(values["output_subscribers"]) for values in self.cameras.values())
+        return known >= sum(map(len, outputs))
 
     def knows_player(self):
         """Whether the node is connected to who plays the images, and playing can be resumed."""
-        return int(self.camera["publishers"]) > 0 and self._resume.service_is_ready()
+        connected = all(int(values["publishers"]) > 0 for values in self.cameras.values())
+        return connected and self._resume.service_is_ready()
 
     def resume_player(self, context):
         self._resume.call_async(Resume.Request())
+
+
+def under(namespace, name):
+    """The full name of what has this relative one in a namespace, or is full already."""
+    parts = [name] if name.startswith("/") else [namespace, name]
+    return "/" + "/".join(part for part in "/".join(parts).split("/") if part)
+
+
+def names_in(text):
+    """The names between the commas; none in an empty text."""
+    return [name.strip() for name in text.split(",")] if text.strip() else []
 
 
 def when(condition, then):
@@ -108,7 +131,7 @@ def check_paths(context, *args, **kwargs):
         raise RuntimeError(f"record {record}: exists already; choose another name or remove it")
 
 
-def missing_topic(bag, topic):
+def missing_topic(bag, topic, argument):
     """Say which images the bag holds where its metadata have no such topic; else None."""
     file = Path(bag) / "metadata.yaml"
     if not file.is_file():
@@ -118,18 +141,25 @@ def missing_topic(bag, topic):
     if topic in kinds:
         return None
     images = ", ".join(sorted(name for name, kind in kinds.items() if "Image" in kind)) or "none"
-    return f"bag {bag}: has no topic {topic}; say with image:= which to take; its images: {images}"
+    return f"bag {bag}: has no topic {topic}; say with {argument}:= which to take; its images: {images}"
 
 
 def replay(context, *args, **kwargs):
     """Node, then recorder, then player; each waits for the one before."""
-    value = {name: LaunchConfiguration(name).perform(context) for name in (*ARGUMENTS, "namespace", "camera_info")}
+    names = (*ARGUMENTS, "namespace", "camera_info", "cameras", "camera_infos")
+    value = {name: LaunchConfiguration(name).perform(context) for name in names}
     on = {name for name in ("loop", "start_paused") if value[name].lower() in ("true", "1")}
     namespace = value["namespace"].strip("/")
-    watch = NodeWatch(context, namespace)
+    cameras = names_in(value["cameras"]) or [""]
+    infos = names_in(value["camera_infos"]) or [f"{camera}/camera_info" for camera in cameras]
+    if not value["cameras"]:
+        infos = [value["camera_info"]]
+    watch = NodeWatch(context, namespace, cameras)
 
     def ready():
-        problem = watch.error or missing_topic(value["bag"], watch.camera["topic"])
+        argument = "images" if value["cameras"] else "image"
+        missing = (missing_topic(value["bag"], topic, argument) for topic in watch.cameras)
+        problem = watch.error or next(filter(None, missing), None)
         if problem:
             return [LogInfo(msg=problem), Shutdown(reason=problem)]
         return recorder() if value["record"] else player()
@@ -137,7 +167,8 @@ def replay(context, *args, **kwargs):
     def recorder():
         # An expression serves every distribution; their ways to list topics differ. Wall time, not --use-sim-time,
         # with which the labels, published before the first tick, would be lost.
-        topics = f"^({f'/{namespace}/segmentation'.replace('//', '/')}/.*|/diagnostics)$"
+        outputs = "|".join(f"{under(namespace, camera)}/segmentation/.*" for camera in cameras)
+        topics = f"^({outputs}|/diagnostics)$"
         command = ["ros2", "bag", "record", "--storage", "mcap", "--storage-preset-profile", "zstd_fast"]
         command += ["--output", value["record"], "--regex", topics]
         process = ExecuteProcess(name="recorder", cmd=command, output="screen", sigterm_timeout=FINALIZE_S)
@@ -148,15 +179,14 @@ def replay(context, *args, **kwargs):
         # Paused, or what is played before node and player know each other would be lost.
         command += ["--start-paused", "--disable-keyboard-controls", *(["--loop"] if "loop" in on else [])]
         # Only what the node reads: a bag may hold earlier masks under the same names.
-        info = value["camera_info"] if value["camera_info"].startswith("/") else f"/{namespace}/{value['camera_info']}"
-        command += ["--topics", watch.camera["topic"], info.replace("//", "/"), *value["topics"].split()]
+        command += ["--topics", *watch.cameras, *(under(namespace, info) for info in infos), *value["topics"].split()]
         process = ExecuteProcess(name="player", cmd=command, output="screen")
         return [process] if "start_paused" in on else [process, when(watch.knows_player, resume)]
 
     def resume():
         return [TimerAction(period=SETTLE_S, actions=[OpaqueFunction(function=watch.resume_player)])]
 
-    return [when(lambda: watch.camera or watch.error, ready)]
+    return [when(lambda: watch.cameras or watch.error, ready)]
 
 
 def on_exit(event, context):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 
 import cv2
@@ -10,6 +12,7 @@ import numpy as np
 
 from t2g_ros.errors import InputError
 from t2g_ros.inference.clip_memory import ClipMemory
+from t2g_ros.inference.steps import Step
 from t2g_ros.labels import IGNORE
 from t2g_ros.runtimes.base import Runtime
 from t2g_ros.types import NS_PER_S, Frame, Segmentation
@@ -93,12 +96,9 @@ class StreamSegmenter:
         self._memory = ClipMemory(runtime.slots, self._clip_span_s, self._lag)
         self.runtime = runtime
         self.reset(cause)
-        try:
+        with self._reset_on_error():
             for frame in waiting:
-                self._remember(frame, self._to_input(frame.rgb))
-        except Exception:
-            self.reset("inference_error")
-            raise
+                self._admit(frame).encode()
 
     def step(self, frame: Frame) -> Segmentation | None:
         """Take the next frame and segment the one that is due, None while a lag fills.
@@ -107,16 +107,39 @@ class StreamSegmenter:
             InputError: the frame is not (H, W, 3) uint8 or repeats the last stamp; the memory is as before.
             Exception: whatever the engine raises; the memory is emptied then (`inference_error`).
         """
+        return self.finish(self.begin(frame))
+
+    def begin(self, frame: Frame) -> Step:
+        """Do the first half of `step`, until the frame has to be encoded, alone or with those of other streams.
+
+        Raises:
+            InputError, Exception: as `step`.
+        """
         self._check(frame)
         self._reset_if_broken(frame)
+        with self._reset_on_error():
+            return self._admit(frame)
+
+    def finish(self, step: Step) -> Segmentation | None:
+        """Do the other half of `step`, right after its `begin`; the frame is encoded unless it is already.
+
+        Raises:
+            Exception: as `step`.
+        """
+        with self._reset_on_error():
+            if not step.encoded:
+                step.encode()
+            return self._segment(step.stage_ms)
+
+    @contextmanager
+    def _reset_on_error(self) -> Iterator[None]:
         try:
-            return self._step(frame)
+            yield
         except Exception:
             self.reset("inference_error")
             raise
 
-    def _step(self, frame: Frame) -> Segmentation | None:
-        stages: dict[str, float] = {}
+    def _segment(self, stages: dict[str, float]) -> Segmentation | None:
         start = perf_counter()
 
         def lap(stage: str) -> None:
@@ -125,10 +148,6 @@ class StreamSegmenter:
             stages[stage] = (now - start) * 1e3
             start = now
 
-        rgb = self._to_input(frame.rgb)
-        lap("preprocess")
-        self._remember(frame, rgb)
-        lap("encode")
         reference = self._memory.reference()
         if reference is None:
             return None
@@ -140,9 +159,13 @@ class StreamSegmenter:
         self._reset_cause = None
         return segmentation
 
-    def _remember(self, frame: Frame, rgb: np.ndarray) -> None:
-        self.runtime.encode(rgb, self._memory.claim(frame.stamp_ns))
+    def _admit(self, frame: Frame) -> Step:
+        """Scale a frame, and make room for it."""
+        start = perf_counter()
+        step = Step(self.runtime, self._to_input(frame.rgb), self._memory.claim(frame.stamp_ns))
         self._pending.append(frame)
+        step.stage_ms["preprocess"] = (perf_counter() - start) * 1e3
+        return step
 
     def _view(self, reference: int) -> tuple[np.ndarray, np.ndarray]:
         """Which slots the frame in slot `reference` is decoded against, as `ClipMemory.view`."""

@@ -62,13 +62,14 @@ class DeformableAttention(nn.Module):
         weights = torch.softmax(self.weights(queries).view(b, m, heads, levels * points), dim=-1)
         weights = weights.view(b, m, heads, levels, points).permute(0, 2, 3, 1, 4)  # (B, heads, levels, M, points)
         values = self.value(tokens).view(b, -1, heads, tokens.shape[-1] // heads)
+        weights = weights.to(values.dtype)
         read: Tensor | None = None
         for level, ((h, w), value) in enumerate(
             zip(sizes, values.split([h * w for h, w in sizes], dim=1), strict=True)
         ):
             maps = value.permute(0, 2, 3, 1).reshape(b * heads, -1, h, w)
-            step = torch.tensor([1 / w, 1 / h], device=queries.device)
-            at = places[:, None, None] + offsets[:, :, :, level] * step  # (B, M, heads, points, 2)
+            x, y = offsets[:, :, :, level].unbind(-1)
+            at = places[:, None, None] + torch.stack([x / w, y / h], dim=-1)  # (B, M, heads, points, 2)
             grid = at.transpose(1, 2).flatten(0, 1) * 2 - 1
             sampled = F.grid_sample(maps, grid.to(maps.dtype), align_corners=False)  # (B heads, d / heads, M, points)
             part = (sampled * weights[:, :, level].flatten(0, 1)[:, None]).sum(dim=-1)
@@ -77,21 +78,21 @@ class DeformableAttention(nn.Module):
         return self.out(read.reshape(b, -1, m).transpose(1, 2))
 
 
-def token_places(sizes: Sizes) -> Tensor:
+def token_places(sizes: Sizes, device: torch.device) -> Tensor:
     """X and y in 0..1 of the centres of all tokens, level after level: (N, 2)."""
     levels = []
     for h, w in sizes:
-        y, x = (torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w
+        y, x = ((torch.arange(side, device=device) + 0.5) / side for side in (h, w))
         levels.append(torch.stack([x.expand(h, w), y[:, None].expand(h, w)], dim=-1).reshape(-1, 2))
     return torch.cat(levels)
 
 
-def sine_positions(height: int, width: int, channels: int) -> Tensor:
+def sine_positions(height: int, width: int, channels: int, device: torch.device) -> Tensor:
     """Sines and cosines of a map's rows, then of its columns (DETR, arXiv 2005.12872): (height * width, channels)."""
-    waves = 10000 ** (torch.arange(0, channels // 2, 2) / (channels // 2))
+    waves = 10000 ** (torch.arange(0, channels // 2, 2, device=device) / (channels // 2))
 
     def embedded(length: int) -> Tensor:
-        phase = torch.arange(1, length + 1)[:, None] * (2 * math.pi / (length + 1e-6)) / waves
+        phase = torch.arange(1, length + 1, device=device)[:, None] * (2 * math.pi / (length + 1e-6)) / waves
         return torch.stack([phase.sin(), phase.cos()], dim=-1).flatten(1)
 
     rows, columns = embedded(height)[:, None], embedded(width)[None]

@@ -77,9 +77,9 @@ class DeformablePixelDecoder(nn.Module):
         maps = [self.project[str(s)](stages[s], s, size) for s in self.strides]
         sizes: Sizes = [(size[0] // s, size[1] // s) for s in self.strides]
         tokens = torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)
-        sines = [sine_positions(h, w, tokens.shape[-1]).to(tokens) for h, w in sizes]
+        sines = [sine_positions(h, w, tokens.shape[-1], tokens.device).to(tokens) for h, w in sizes]
         positions = torch.cat([sine + level for sine, level in zip(sines, self.level, strict=True)])
-        places = token_places(sizes).to(tokens.device)
+        places = token_places(sizes, tokens.device)
         for layer in self.layers:
             tokens = layer(tokens, positions, places, sizes)
         split = tokens.transpose(1, 2).split([h * w for h, w in sizes], dim=2)

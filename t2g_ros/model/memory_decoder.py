@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from t2g_ros.model.time_embedding import TimeEmbedding
@@ -54,14 +55,41 @@ class MemoryAttention(nn.Module):
         if self.time_key is not None and time is not None:
             time_keys = self.time_key(time).unflatten(-1, (self.heads, -1))[..., None]  # (B, T, h, d/h, 1)
             frame = q @ time_keys + frame  # (B, T, h, Q, 1)
-        logits = q @ keys.transpose(-1, -2) + frame  # (B, T, h, Q, N)
         if hidden is not None:
-            logits = logits - hidden[:, :, None] * 1e4
-        # One softmax over all frames and tokens, with the frame axis kept apart: joining it with the
-        # tokens would copy the whole memory.
-        weights = (logits - logits.amax(dim=(1, 4), keepdim=True)).exp()
-        read = (weights @ values).sum(dim=1) / weights.sum(dim=(1, 4))[..., None]  # (B, h, Q, d/h)
-        return self.out(read.transpose(1, 2).flatten(-2))
+            frame = frame - hidden[:, :, None] * 1e4  # (B, T, h, Q, 1 or N)
+        attend = attend_joined if keys.is_cuda and not torch.is_grad_enabled() else attend_apart
+        return self.out(attend(q[:, 0], keys, values, frame).transpose(1, 2).flatten(-2))
+
+
+def attend_apart(q: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    """One softmax over the tokens of all frames, with the axis of the frames kept apart.
+
+    Joining it with that of the tokens would copy the whole memory.
+
+    Args:
+        q: (B, h, Q, d/h), scaled.
+        keys, values: (B, T, h, N, d/h).
+        bias: (B, T, 1 or h, 1 or Q, 1 or N), added to the logits.
+
+    Returns:
+        (B, h, Q, d/h).
+    """
+    logits = q[:, None] @ keys.transpose(-1, -2) + bias  # (B, T, h, Q, N)
+    weights = (logits - logits.amax(dim=(1, 4), keepdim=True)).exp()
+    return (weights @ values).sum(dim=1) / weights.sum(dim=(1, 4))[..., None]
+
+
+def attend_joined(q: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
+    """As `attend_apart`, in the type of `q` and with few passes over the logits, which take the time on a GPU.
+
+    There a copy of the memory costs next to nothing. (A kernel that fuses all of it, as
+    `scaled_dot_product_attention`, took longer on an H100: it shares work out by queries, of which there are few.)
+    """
+    keys, values = (x.to(q.dtype).transpose(1, 2).flatten(2, 3) for x in (keys, values))  # (B, h, T N, d/h)
+    with torch.autocast(q.device.type, enabled=False):
+        logits = (q @ keys.transpose(-1, -2)).unflatten(-1, (bias.shape[1], -1))  # (B, h, Q, T, N)
+        logits = logits + bias.to(q.dtype).permute(0, 2, 3, 1, 4)
+        return torch.softmax(logits.flatten(3), dim=-1) @ values
 
 
 class MemoryDecoderLayer(nn.Module):

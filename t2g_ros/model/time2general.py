@@ -144,7 +144,7 @@ class Time2General(nn.Module):
         for index, stride in enumerate(self.config.memory_strides):
             level = pyramid[stride]
             tokens = level.flatten(2).transpose(1, 2)  # (B, N, d)
-            where = self.position(_grid(level.shape[-2], level.shape[-1]).to(level))  # (N, d)
+            where = self.position(_grid(level.shape[-2], level.shape[-1], level.device).to(level))  # (N, d)
             keys.append(self.key(tokens + where + self.level[index]))
             values.append(self.value(tokens))
         heads = (self.config.heads, -1)
@@ -257,8 +257,8 @@ class Time2General(nn.Module):
         return self.decode(frame, features, offsets_s, valid)
 
 
-def _grid(height: int, width: int) -> Tensor:
+def _grid(height: int, width: int, device: torch.device) -> Tensor:
     """Coordinates of a token grid as smooth features, (height * width, 4): y, x and their squares."""
-    y = torch.linspace(-1, 1, height)[:, None].expand(height, width)
-    x = torch.linspace(-1, 1, width)[None, :].expand(height, width)
+    y = torch.linspace(-1, 1, height, device=device)[:, None].expand(height, width)
+    x = torch.linspace(-1, 1, width, device=device)[None, :].expand(height, width)
     return torch.stack([y, x, y * y, x * x], dim=-1).reshape(-1, 4)

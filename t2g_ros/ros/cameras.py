@@ -1,8 +1,7 @@
-"""One camera: its subscriptions, mailbox, memory, stability and outputs. Knows nothing of any other camera."""
+"""One camera: its subscriptions, state and outputs, and its stream. Knows nothing of any other camera."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from time import monotonic_ns, perf_counter
 
@@ -13,23 +12,22 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.ros.deadline import DeadlineMode, Ladder
-from t2g_ros.ros.delivery import Delivery, Parcel
-from t2g_ros.ros.faults import faults_counted
+from t2g_ros.ros.delivery import Delivery
 from t2g_ros.ros.health import CameraHealth, Verdict
 from t2g_ros.ros.image_subscription import ImageSubscription
-from t2g_ros.ros.images import to_frame
-from t2g_ros.ros.mailbox import Mailbox
 from t2g_ros.ros.parameters import Settings
 from t2g_ros.ros.publishers import SegmentationPublishers
 from t2g_ros.ros.qos import latest_only
 from t2g_ros.ros.rate_limit import RateLimit
+from t2g_ros.ros.stream import CameraStream
+from t2g_ros.ros.turns import Turns
 from t2g_ros.ros.worker import Worker
 from t2g_ros.runtimes import Runtime
-from t2g_ros.types import NS_PER_S, Frame
+from t2g_ros.types import NS_PER_S
 
 
 class Camera:
-    """Segments one camera's images.
+    """Segments one camera's images. All of this is on the executor's thread.
 
     The subscription only leaves the image in the mailbox; the inference thread segments it; the output thread publishes
     the masks and measures their stability while the next image is segmented.
@@ -37,6 +35,7 @@ class Camera:
     Args:
         node: creates the topics.
         worker: the inference thread.
+        turns: in which the cameras' images are segmented there.
         output_worker: the output thread.
         runtime: the engine whose clip buffers this camera uses alone.
         settings: the parameters.
@@ -52,6 +51,7 @@ class Camera:
         self,
         node: LifecycleNode,
         worker: Worker,
+        turns: Turns,
         output_worker: Worker,
         runtime: Runtime,
         settings: Settings,
@@ -70,28 +70,24 @@ class Camera:
         )
         target_ms, logger = settings.target_latency_ms, node.get_logger()
         self.deadline = DeadlineMode(ladder, self.segmenter, target_ms, logger) if ladder else None
-        self.mailbox: Mailbox[tuple[Image | CompressedImage, float]] = Mailbox()
         self._node = node
         self._worker = worker
+        self._turns = turns
         self._report = report
         self._prefix = prefix
         self._outputs = SegmentationPublishers(node, prefix, runtime.labels)
         self._outputs.apply(settings)
-        self._info: CameraInfo | None = None
         self._images: ImageSubscription | None = None
         self._infos: Subscription | None = None
         self._rate_limit = RateLimit()
-        self._encoding: str | None = None
         self._newest_ns: int | None = None
-        self._resets: deque[str] = deque()
         raw = settings.image_transport == "raw"
         self._image_type = Image if raw else CompressedImage
         # As in image_transport, a remap of the base topic moves its compressed form too.
         base = node.resolve_topic_name(f"{prefix}image_raw")
         self.health = CameraHealth(topic=node.resolve_topic_name(base if raw else f"{base}/compressed"))
-        self._delivery = Delivery(node, output_worker, self._outputs, self.health, report)
-
-    # -- on the executor's thread ----------------------------------------------------------------------------
+        delivery = Delivery(node, output_worker, self._outputs, self.health, report)
+        self.stream = CameraStream(node, self.segmenter, self.deadline, delivery, self.health, settings, report)
 
     def start(self) -> None:
         """Subscribe, and tell what the labels mean."""
@@ -121,7 +117,7 @@ class Camera:
         if self._infos:
             self._node.destroy_subscription(self._infos)
             self._infos = None
-        self.mailbox.take()
+        self.stream.mailbox.take()
 
     def destroy(self) -> None:
         """Take the outputs down."""
@@ -129,14 +125,14 @@ class Camera:
 
     def apply(self, settings: Settings) -> None:
         """Take over what may change while the camera runs."""
-        self.settings = settings
+        self.settings = self.stream.settings = settings
         self._outputs.apply(settings)
-        self._worker.submit(self._apply, settings)
+        self._worker.submit(self.stream.apply, settings)
 
     def reset(self, cause: str) -> None:
         """Empty the memory before the next image, also if the engine has its job already."""
-        self._resets.append(cause)
-        self._worker.submit(self._apply_resets)
+        self.stream.resets.append(cause)
+        self._worker.submit(self.stream.apply_resets)
 
     def clock_jumped(self) -> None:
         """Empty the memory, unless the newest image is of the time jumped to.
@@ -196,8 +192,8 @@ class Camera:
         if wanted and not self._rate_limit.admits(stamp_ns, self.settings.max_rate_hz):
             health.skipped += 1
             return
-        if wanted and self.mailbox.put((msg, perf_counter())):
-            self._worker.submit(self._segment_next)
+        if wanted and self.stream.mailbox.put((msg, perf_counter())):
+            self._turns.queue(self.stream)
         if not wanted:
             self._report()
 
@@ -208,53 +204,4 @@ class Camera:
             self.reset("resume")
 
     def _on_info(self, msg: CameraInfo) -> None:
-        self._info = msg
-
-    # -- on the inference thread -----------------------------------------------------------------------------
-
-    def _apply(self, settings: Settings) -> None:
-        self.segmenter.max_gap_s = settings.max_gap_s
-        self.segmenter.output_resolution = settings.output_resolution
-        self.segmenter.min_confidence = settings.min_confidence
-
-    def _apply_resets(self) -> None:
-        while self._resets:
-            self.segmenter.reset(self._resets.popleft())
-
-    def _segment_next(self) -> None:
-        letter = self.mailbox.take()
-        if letter is None or not self.health.active:
-            return
-        # After taking the image: it may have arrived after a reset that is still queued behind this job.
-        self._apply_resets()
-        started_ns = monotonic_ns()
-        self.health.started(started_ns)
-        handed_over = False
-        with faults_counted(self.health, self._node):
-            handed_over = self._segment(*letter, started_ns)
-        if not handed_over:
-            self.health.ended(started_ns)
-            self._report()
-
-    def _segment(self, msg: Image | CompressedImage, arrived: float, started_ns: int) -> bool:
-        """Segment an image and hand the mask over; False if there is none yet."""
-        start = perf_counter()
-        frame = to_frame(msg, self.health.topic)
-        self._note_encoding(msg, frame)
-        stages = {"wait": (start - arrived) * 1e3, "convert": (perf_counter() - start) * 1e3}
-        segmentation = self.segmenter.step(frame)
-        self.health.problem = None
-        if segmentation is None:
-            return False
-        stages |= segmentation.stage_ms
-        self._delivery.hand_over(Parcel(segmentation, self._info, self.settings, stages, started_ns, perf_counter()))
-        if self.deadline:
-            self.deadline.observe(segmentation.frame.stamp_ns, stages)
-        return True
-
-    def _note_encoding(self, msg: Image | CompressedImage, frame: Frame) -> None:
-        encoding = msg.format if isinstance(msg, CompressedImage) else msg.encoding
-        if self._encoding not in (None, encoding):
-            self.segmenter.reset("encoding_change")
-        self._encoding = self.health.encoding = encoding
-        self.health.size = frame.size
+        self.stream.info = msg

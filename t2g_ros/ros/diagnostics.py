@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from threading import Lock
 from time import monotonic_ns
 from typing import Any
@@ -27,7 +28,7 @@ class Diagnostics:
     """
 
     def __init__(self, node: LifecycleNode) -> None:
-        self.camera: Camera | None = None
+        self.cameras: Sequence[Camera] = ()
         self.runtime: Runtime | None = None
         self._node = node
         self._name = node.get_fully_qualified_name().lstrip("/")
@@ -48,22 +49,20 @@ class Diagnostics:
     def look(self) -> None:
         """Publish if a state has changed or a second has passed."""
         with self._lock:
-            camera = self.camera
-            verdict = camera.verdict() if camera else None
-            level = camera.deadline.level if camera and camera.deadline else None
-            states: tuple[Any, ...] = (self._model_verdict, verdict and (verdict.state, verdict.level), level)
+            cameras = self.cameras
+            verdicts = [camera.verdict() for camera in cameras]
+            levels = [camera.deadline and camera.deadline.level for camera in cameras]
+            states = (self._model_verdict, [(verdict.state, verdict.level) for verdict in verdicts], levels)
             now_ns = self._steady.now().nanoseconds
             if states == self._told and now_ns < self._due_ns:
                 return
             self._told = states
             self._due_ns = now_ns + round(PERIOD_S * 1e9)
-            array = DiagnosticArray(status=[self._model_status()])
-            if camera and verdict:
-                array.status.append(self._camera_status(camera, verdict))
+            array = DiagnosticArray(status=[self._model_status(cameras), *map(self._camera_status, cameras, verdicts)])
             array.header.stamp = self._node.get_clock().now().to_msg()
             self._publisher.publish(array)
 
-    def _model_status(self) -> DiagnosticStatus:
+    def _model_status(self, cameras: Sequence[Camera]) -> DiagnosticStatus:
         runtime = self.runtime
         values: dict[str, Any] = dict.fromkeys(
             ("model", "labels", "runtime", "reason", "precision", "device", "input_size", "memory_bytes")
@@ -79,7 +78,7 @@ class Diagnostics:
                 "precision": runtime.precision,
                 "device": runtime.device,
                 "input_size": f"{width}x{height}",
-                "memory_bytes": runtime.memory_bytes,
+                "memory_bytes": sum(camera.memory_bytes for camera in cameras),
                 "gpu_memory_bytes": runtime.gpu_memory_bytes,
             }
         level, message = self._model_verdict
@@ -101,7 +100,8 @@ class Diagnostics:
             "image_size": f"{health.size[1]}x{health.size[0]}" if health.size else None,
             "frames_received": health.received,
             "frames_segmented": health.segmented,
-            "frames_dropped": camera.mailbox.dropped,
+            "frames_batched": health.batched,
+            "frames_dropped": camera.stream.mailbox.dropped,
             "frames_skipped": health.skipped,
             "frames_lost": health.lost,
             "frames_rejected": health.rejected,

@@ -58,6 +58,8 @@ class CameraHealth:
     size: tuple[int, int] | None = None
     received: int = 0
     segmented: int = 0
+    batched: int = 0
+    """Frames that were encoded together with other cameras'."""
     rejected: int = 0
     failed: int = 0
     lost: int = 0

@@ -24,6 +24,10 @@ class Mailbox(Generic[Item]):
             self.dropped += not was_empty
             return was_empty
 
+    def peek(self) -> Item | None:
+        """Return the item and leave it there; None if there is none."""
+        return self._item
+
     def take(self) -> Item | None:
         """Return the item and leave the mailbox empty; None if there is none."""
         with self._lock:

@@ -1,9 +1,8 @@
-"""The lifecycle node: ties parameters, model, camera, services and diagnostics together."""
+"""The lifecycle node: ties parameters, model, cameras, services and diagnostics together."""
 
 from __future__ import annotations
 
 import gc
-import logging
 from collections.abc import Callable
 from functools import partial
 from time import monotonic, perf_counter
@@ -15,34 +14,37 @@ from rclpy.clock import JumpHandle, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from std_srvs.srv import SetBool, Trigger
 
 from t2g_ros.ros.cameras import Camera
-from t2g_ros.ros.deadline import load_ladder
+from t2g_ros.ros.deadline import Ladder, load_ladder
 from t2g_ros.ros.diagnostics import Diagnostics
+from t2g_ros.ros.logs import forward_logs
 from t2g_ros.ros.parameters import Parameters, Settings
+from t2g_ros.ros.services import CameraServices
+from t2g_ros.ros.turns import Turns
 from t2g_ros.ros.worker import Worker
-from t2g_ros.runtimes import load_runtime
+from t2g_ros.runtimes import Runtime, load_runtime, runtimes_for
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
 
 class SegmentNode(LifecycleNode):
-    """Segments a camera. Configure loads the model, activate subscribes, deactivate keeps the weights."""
+    """Segments cameras. Configure loads the model, activate subscribes, deactivate keeps the weights."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__("segment_node", **kwargs)
-        _forward_logs(self)
+        forward_logs(self)
         self._worker = Worker("inference")
         # What is found is published while the next frame is inferred.
         self._output_worker = Worker("outputs")
         self.parameters = Parameters(self)
         self._diagnostics = Diagnostics(self)
-        self._camera: Camera | None = None
+        self._turns = Turns(self._worker)
+        self._cameras: list[Camera] = []
+        self._services_of_cameras: list[CameraServices] = []
         self._jump: JumpHandle | None = None
         self.add_on_set_parameters_callback(self._on_set_parameters)
-        self.create_service(Trigger, "~/reset_memory", self._on_reset_memory)
-        self.create_service(SetBool, "~/enable", self._on_enable)
+        CameraServices(self, lambda: self._cameras)
         self._tolerate_impossible_transitions()
 
     def autostart(self) -> None:
@@ -53,8 +55,8 @@ class SegmentNode(LifecycleNode):
 
     def stop(self, timeout_s: float) -> bool:
         """End the threads; return whether they ended in time, which both have together."""
-        if self._camera:
-            self._camera.health.active = False
+        for camera in self._cameras:
+            camera.health.active = False
         deadline = monotonic() + timeout_s
         return all(worker.stop(deadline - monotonic()) for worker in (self._worker, self._output_worker))
 
@@ -101,6 +103,11 @@ class SegmentNode(LifecycleNode):
         if self.parameters.problems:
             raise ValueError("; ".join(self.parameters.problems.values()))
         settings = self.parameters.settings
+        if settings.target_latency_ms and len(settings.cameras) > 1:
+            raise ValueError(
+                f"parameter target_latency_ms: found {settings.target_latency_ms:g}, expected 0 with several cameras, "
+                "since the deadline mode is for one; set it to 0, or run a node per camera"
+            )
         self._diagnostics.set_model_state(DiagnosticStatus.OK, f"loading model {settings.model}")
         start = perf_counter()
         options = _runtime_arguments(settings)
@@ -108,11 +115,11 @@ class SegmentNode(LifecycleNode):
         runtime = on_worker(load_runtime, **options)
         deadline = settings.target_latency_ms > 0
         ladder = load_ladder(runtime, options, settings.lag_frames, on_worker) if deadline else None
-        workers = self._worker, self._output_worker
-        self._camera = Camera(self, *workers, runtime, settings, ladder, self._diagnostics.look)
+        runtimes = on_worker(runtimes_for, first=runtime, streams=max(len(settings.cameras), 1))
+        self._create_cameras(settings, runtimes, ladder)
         self._follow_clock(settings.max_gap_s)
         self._diagnostics.runtime = runtime
-        self._diagnostics.camera = self._camera
+        self._diagnostics.cameras = self._cameras
         text = (
             f"model {runtime.model_name} on {runtime.name} in {runtime.precision} ({runtime.device}); {runtime.reason}"
         )
@@ -121,24 +128,49 @@ class SegmentNode(LifecycleNode):
             self.get_logger().info("build_only: what the engine needs is built and cached; staying inactive")
         self._diagnostics.set_model_state(DiagnosticStatus.OK, text)
 
+    def _create_cameras(self, settings: Settings, runtimes: list[Runtime], ladder: Ladder | None) -> None:
+        threads = self._worker, self._turns, self._output_worker
+        prefixes = [f"{name}/" for name in settings.cameras] or [""]
+        try:
+            for prefix, runtime in zip(prefixes, runtimes, strict=True):
+                camera = Camera(self, *threads, runtime, settings, ladder, self._diagnostics.look, prefix)
+                self._cameras = [*self._cameras, camera]
+                if prefix:
+                    self._services_of_cameras.append(CameraServices(self, partial(list, [camera]), prefix))
+        except Exception:
+            self._destroy_cameras()
+            raise
+
+    def _destroy_cameras(self) -> None:
+        cameras, self._cameras = self._cameras, []
+        services, self._services_of_cameras = self._services_of_cameras, []
+        for camera in cameras:
+            camera.destroy()
+        for service in services:
+            service.destroy()
+
     def _activate(self) -> None:
-        if self._camera is None:
+        if not self._cameras:
             raise RuntimeError("no model is loaded; configure the node first")
         if self.parameters.settings.build_only:
             raise RuntimeError("build_only is true: clean up the node and set it to false")
         try:
-            self._camera.start()
+            for camera in self._cameras:
+                camera.start()
         except Exception:
-            self._camera.stop()
+            for camera in self._cameras:
+                camera.stop()
             raise
         self._diagnostics.look()
-        self.get_logger().info(f"active: waiting for images on {self._camera.health.topic}")
+        topics = ", ".join(camera.health.topic for camera in self._cameras)
+        self.get_logger().info(f"active: waiting for images on {topics}")
 
     def _deactivate(self) -> None:
-        if self._camera:
-            self._camera.stop()
+        for camera in self._cameras:
+            camera.stop()
+        if self._cameras:
             for worker in (self._worker, self._output_worker):
-                self._await(worker, _nothing)  # nothing of this camera is published after this
+                self._await(worker, _nothing)  # nothing of these cameras is published after this
         self._diagnostics.look()
 
     def _cleanup(self) -> None:
@@ -147,14 +179,11 @@ class SegmentNode(LifecycleNode):
             # rclpy only borrows the handle: one that is dropped without this would be called after its end.
             self._jump.unregister()
             self._jump = None
-        camera, self._camera = self._camera, None
-        self._diagnostics.camera = self._diagnostics.runtime = None
-        if camera:
-            camera.destroy()
-            # A camera and its subscriptions refer to each other; its engine's memory and threads must not wait for
-            # the collector's own time, as the next one may need the room.
-            del camera
-            gc.collect()
+        self._diagnostics.cameras, self._diagnostics.runtime = (), None
+        self._destroy_cameras()
+        # Cameras and their subscriptions refer to each other; the engine's memory and threads must not wait for the
+        # collector's own time, as the next one may need the room.
+        gc.collect()
         self._diagnostics.set_model_state(DiagnosticStatus.WARN, "unconfigured: no model is loaded")
 
     def _await(self, worker: Worker, job: Callable[..., Any], **kwargs: Any) -> Any:
@@ -187,7 +216,7 @@ class SegmentNode(LifecycleNode):
 
         service.callback = answer
 
-    # -- time, parameters, services --------------------------------------------------------------------------
+    # -- time, parameters -------------------------------------------------------------------------------------
 
     def _follow_clock(self, max_gap_s: float) -> None:
         """Forget what was seen before the simulation clock jumped; ticks of a slow clock are no jumps."""
@@ -197,34 +226,19 @@ class SegmentNode(LifecycleNode):
         self._jump = self.get_clock().create_jump_callback(threshold, post_callback=self._on_clock_jump)
 
     def _on_clock_jump(self, jump: object) -> None:
-        if self._camera:
-            self._camera.clock_jumped()
+        for camera in self._cameras:
+            camera.clock_jumped()
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
-        problem = self.parameters.check(changes, unconfigured=self._camera is None)
+        problem = self.parameters.check(changes, unconfigured=not self._cameras)
         if problem:
             self.get_logger().warning(problem)
             return SetParametersResult(successful=False, reason=problem)
         self.parameters.accept(changes)
-        if self._camera and self.parameters.concerns(changes):
-            self._camera.apply(self.parameters.with_changes(changes))
+        if self.parameters.concerns(changes):
+            for camera in self._cameras:
+                camera.apply(self.parameters.with_changes(changes))
         return SetParametersResult(successful=True)
-
-    def _on_reset_memory(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._camera is not None
-        response.message = "no model is loaded; configure the node first"
-        if self._camera:
-            self._camera.reset("reset_memory")
-            response.message = "the next image starts with an empty memory"
-        return response
-
-    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        response.success = self._camera is not None
-        response.message = "no model is loaded; configure the node first"
-        if self._camera:
-            self._camera.enable(request.data)
-            response.message = "segmenting" if request.data else "not segmenting"
-        return response
 
 
 def _nothing() -> None:
@@ -241,30 +255,3 @@ def _runtime_arguments(settings: Settings) -> dict[str, Any]:
         "input_size": None if size == [0, 0] else (size[0], size[1]),
         "threads": settings.threads,
     }
-
-
-class _ToRosLog(logging.Handler):
-    """Brings what the layers below say to the node's log."""
-
-    def __init__(self, node: SegmentNode) -> None:
-        super().__init__()
-        self._logger = node.get_logger()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = record.getMessage()
-        # rclpy fixes the severity of a call by its line, so each has a line of its own.
-        if record.levelno >= logging.ERROR:
-            self._logger.error(text)
-        elif record.levelno >= logging.WARNING:
-            self._logger.warning(text)
-        elif record.levelno >= logging.INFO:
-            self._logger.info(text)
-        else:
-            self._logger.debug(text)
-
-
-def _forward_logs(node: SegmentNode) -> None:
-    package = logging.getLogger("t2g_ros")
-    package.handlers = [_ToRosLog(node)]
-    package.setLevel(logging.DEBUG)  # the ROS logger has the say
-    package.propagate = False

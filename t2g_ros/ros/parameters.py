@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -51,6 +52,19 @@ class Settings:
     )
     build_only: bool = _parameter(
         False, "Only make and cache what the engine needs (TensorRT builds for minutes), and do not become active."
+    )
+    cameras: list[str] = _parameter(  # noqa: RUF009 (returns a field)
+        [],
+        "Names of several cameras; the topics of each lie under its name, such as front/image_raw. They share the "
+        "network and have a memory each. Empty is one camera without a name.",
+    )
+    max_camera_time_diff_s: float = _parameter(
+        0.05,
+        "Images of several cameras that wait at the same time are encoded together if their stamps are no farther "
+        "apart, seconds, and the engine is faster so; no camera waits for another.",
+        LIVE,
+        low=0.0,
+        high=60.0,
     )
     clip_span_s: float = _parameter(0.5, "Seconds that the memory reaches back.", low=0.01, high=60.0)
     lag_frames: int = _parameter(
@@ -152,6 +166,17 @@ def problem_with(name: str, value: Any) -> str | None:
         sides = list(value)
         if len(sides) != 2 or (sides != [0, 0] and any(side <= 0 or side % 64 for side in sides)):
             return f"parameter {name}: found {sides}, expected [height, width] in multiples of 64, or [0, 0]"
+    if name == "cameras":
+        return _problem_with_cameras(list(value or []))
+    return None
+
+
+def _problem_with_cameras(names: list[str]) -> str | None:
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            return f"parameter cameras: found the name '{name}', expected letters, digits and _, no digit first"
+        if names.count(name) > 1:
+            return f"parameter cameras: found '{name}' {names.count(name)} times, expected each name once"
     return None
 
 
@@ -175,10 +200,11 @@ class Parameters:
 
     def with_changes(self, changes: list[Parameter]) -> Settings:
         """The values as they will be after changes that are about to be made."""
-        values = {name: self._node.get_parameter(name).value for name in _table()}
+        # An array that is empty in a parameter file comes without a type, and so without a value.
+        unset = Parameter("unset")
+        values = {name: self._node.get_parameter_or(name, unset).value for name in _table()}
         values |= {change.name: change.value for change in changes if change.name in values}
-        for name in ("input_size", "outputs"):  # rclpy has other sequences
-            values[name] = list(values[name])
+        values |= {name: list(values[name] or []) for name in ("input_size", "cameras", "outputs")}
         return Settings(**values)
 
     @staticmethod
@@ -206,6 +232,8 @@ class Parameters:
 
     def _declare(self, name: str, entry: Field[Any]) -> None:
         default = getattr(Settings(), name)
+        if default == []:  # has no type
+            default = Parameter.Type.STRING_ARRAY
         descriptor = _descriptor(entry, default)
         try:
             problem = problem_with(name, self._node.declare_parameter(name, default, descriptor).value)

@@ -7,6 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from t2g_ros.errors import ModelError, RuntimeUnavailable
 from t2g_ros.runtimes.base import Runtime
 from t2g_ros.runtimes.buffers import has_cuda
@@ -20,7 +22,7 @@ AUTO_CUDA = ("tensorrt", "torch")
 PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime", "tensorrt": "tensorrt"}
 PRECISIONS = ("auto", "f32", "bf16", "f16")
 
-__all__ = ["PRECISIONS", "RUNTIMES", "Runtime", "load_runtime"]
+__all__ = ["PRECISIONS", "RUNTIMES", "Runtime", "load_runtime", "runtimes_for"]
 
 
 def load_runtime(
@@ -67,6 +69,18 @@ def load_runtime(
             failures.append(f"{name} does not work here: {error}")
             log.warning("runtime auto: %s", failures[-1])
     raise RuntimeUnavailable(f"runtime 'auto': {'; '.join(failures)}; pip install torch or openvino")
+
+
+def runtimes_for(first: Runtime, streams: int) -> list[Runtime]:
+    """Return a runtime for each of so many streams of one network, `first` among them.
+
+    All that they will ever need is allocated here, for batches too.
+    """
+    runtimes = [first, *(first.another() for _ in range(streams - 1))]
+    image = np.zeros((*first.input_size, 3), np.uint8)
+    for together in range(2, min(streams, first.batch_frames) + 1):
+        first.encode_batch(np.stack([image] * together), [(runtime, 0) for runtime in runtimes[:together]])
+    return runtimes
 
 
 def _load(name: str, model: str | Path, **options: Any) -> Runtime:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,8 @@ class Runtime(Protocol):
     The buffers hold the `FrameFeatures` of `slots` frames on the engine's device. `encode` writes one
     slot, `decode` reads all of them, so nothing is allocated per frame. The network does
     not mind the order of the slots; which frame lies where is the business of `inference.ClipMemory`.
+
+    Streams that share a network have a runtime each, made by `another`, and only one of them computes at a time.
     """
 
     name: str
@@ -31,6 +34,8 @@ class Runtime(Protocol):
     """(height, width) of the images that `encode` takes."""
     slots: int
     """T, the frames that the memory holds."""
+    batch_frames: int
+    """For how many frames at once `encode_batch` pays; 1 where it is not faster than `encode` for each of them."""
     memory_bytes: int
     """Bytes of the clip buffers, fixed from the start."""
 
@@ -38,8 +43,19 @@ class Runtime(Protocol):
     def gpu_memory_bytes(self) -> int | None:
         """Bytes that the engine holds on the GPU now, None when it runs elsewhere."""
 
+    def another(self) -> Runtime:
+        """Return a runtime for another stream: of the same network, with clip buffers of its own, warmed up."""
+
     def encode(self, rgb: np.ndarray, slot: int) -> None:
         """Encode a (height, width, 3) uint8 RGB image of `input_size` into a slot."""
+
+    def encode_batch(self, images: np.ndarray, places: Sequence[tuple[Runtime, int]]) -> None:
+        """Encode frames of several streams at once.
+
+        Args:
+            images: (N, height, width, 3) uint8 RGB of `input_size`.
+            places: N runtimes that share this one's network, each with the slot of its image.
+        """
 
     def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Segment the frame in `slot`.
@@ -58,6 +74,17 @@ class Runtime(Protocol):
 
         The live node never asks for them, so an engine prepares them at the first call, which may take seconds.
         """
+
+
+class OneByOne:
+    """What engines have in common for which a batch does not pay."""
+
+    batch_frames = 1
+
+    def encode_batch(self, images: np.ndarray, places: Sequence[tuple[Runtime, int]]) -> None:
+        """See `Runtime.encode_batch`."""
+        for image, (runtime, slot) in zip(images, places, strict=True):
+            runtime.encode(image, slot)
 
 
 SLOT_AXIS = {"pixel_keys": 2, "pixel_values": 2}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -11,10 +12,11 @@ import numpy as np
 
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
+from t2g_ros.runtimes.base import OneByOne
 from t2g_ros.runtimes.buffers import Array, ClipBuffers, Cuda, Host
 
 
-class BoundRuntime(ABC):
+class BoundRuntime(OneByOne, ABC):
     """See `runtimes.base.Runtime`. The clip buffers are memory that the engine reads and writes in place.
 
     Args:
@@ -24,7 +26,10 @@ class BoundRuntime(ABC):
         reason: why this runtime was chosen.
     """
 
+    name: str
+
     def __init__(self, config: ModelConfig, precision: str, cuda: Cuda | None, reason: str) -> None:
+        self._config = config
         self._cuda = cuda
         self._space: Host | Cuda = cuda or Host()
         self.precision = precision
@@ -34,8 +39,6 @@ class BoundRuntime(ABC):
         self.labels = space(config.labels)
         self.input_size = config.input_size
         self.slots = config.slots
-        self._buffers = ClipBuffers(config, self._space, precision)
-        self.memory_bytes = self._buffers.bytes
         height, width = self.input_size
         zeros = self._space.zeros
         self._rgb = zeros((1, height, width, 3), "u8")
@@ -44,15 +47,27 @@ class BoundRuntime(ABC):
             "labels": zeros((1, height // 2, width // 2), "u8"),
             "confidence": zeros((1, height // 4, width // 4), "u8"),
         }
+        self._allocate()
+
+    def _allocate(self) -> None:
+        """Make the clip buffers, and bind the graphs to them."""
+        self._buffers = ClipBuffers(self._config, self._space, self.precision)
+        self.memory_bytes = self._buffers.bytes
         encode, decode = self._load("encode", "decode")
         self._encode = [self._bound(encode, {"rgb": self._rgb}, self._buffers.outputs(s)) for s in range(self.slots)]
         self._decode = [self._bound(decode, self._inputs(s), self._results) for s in range(self.slots)]
-        self.encode(np.zeros((height, width, 3), np.uint8), 0)  # warm-up: kernels are chosen here
+        self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are chosen here
         self.decode(0, np.zeros(self.slots, np.float32), np.ones(self.slots, np.float32))
+
+    def another(self) -> BoundRuntime:
+        """See `Runtime.another`. Only what lies in the clip buffers outlasts a call, so the other arrays are shared."""
+        other = copy(self)
+        other._allocate()
+        return other
 
     @abstractmethod
     def _load(self, *names: str) -> list[Any]:
-        """The graphs of these names, ready to run."""
+        """The graphs of these names, ready to run; the same ones at every call."""
 
     @abstractmethod
     def _bound(self, graph: Any, inputs: dict[str, Array], outputs: dict[str, Array]) -> Callable[[], Any]:

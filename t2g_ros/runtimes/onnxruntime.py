@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.model.config import ModelConfig
-from t2g_ros.runtimes import cache
 from t2g_ros.runtimes.bound import BoundRuntime
 from t2g_ros.runtimes.buffers import Array, Cuda, has_cuda
+from t2g_ros.runtimes.cache import cache_dir
 from t2g_ros.runtimes.converted import find_network, onnx_graphs
 
 try:
@@ -53,7 +53,8 @@ class OnnxRuntime(BoundRuntime):
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or os.cpu_count() or 1
-        self._sessions = partial(_sessions, weights, config, precision, options, _providers(kind, index, cuda))
+        providers = _providers(kind, index, cuda)
+        self._sessions = cache(partial(_sessions, weights, config, precision, options, providers))
         self._provider = PROVIDERS[kind]
         super().__init__(config, precision, cuda, reason)
 
@@ -116,7 +117,7 @@ def _providers(kind: str, index: int, cuda: Cuda | None) -> list[Any]:
     shared = {"device_id": index, "user_compute_stream": str(cuda.stream.cuda_stream)}
     providers: list[Any] = [(PROVIDERS["cuda"], shared | {"use_tf32": 0})]
     if kind == "tensorrt":
-        folder = str(cache.cache_dir() / f"onnxruntime-tensorrt-{ort.__version__}")
+        folder = str(cache_dir() / f"onnxruntime-tensorrt-{ort.__version__}")
         cached = {"trt_engine_cache_enable": True, "trt_engine_cache_path": folder, "trt_timing_cache_enable": True}
         providers.insert(0, (PROVIDERS["tensorrt"], shared | cached | {"trt_timing_cache_path": folder}))
     return [*providers, PROVIDERS["cpu"]]

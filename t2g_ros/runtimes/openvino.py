@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Sequence
-from functools import cached_property, partial
+from copy import copy
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.features import feature_shapes
+from t2g_ros.runtimes.base import OneByOne
 from t2g_ros.runtimes.buffers import ClipBuffers, Host
 from t2g_ros.runtimes.converted import converted, find_network
 
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 OV_TYPES = {"f32": ov.Type.f32, "bf16": ov.Type.bf16}
 
 
-class OpenVINORuntime:
+class OpenVINORuntime(OneByOne):
     """See `runtimes.base.Runtime`. The clip buffers are arrays that the engine reads and writes in place."""
 
     name = "openvino"
@@ -64,9 +66,10 @@ class OpenVINORuntime:
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": OV_TYPES[precision]}
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
-        self._requests = partial(_requests, core, weights, config, options)
-        self._encode, self._decode = self._requests("encode", "decode")
-
+        self._config = config
+        self._compiled = cache(partial(_compiled, core, weights, config, options))
+        encode, self._decoder = self._compiled("encode", "decode")
+        self._encode = encode.create_infer_request()
         self.precision = precision
         self.device = core.get_property("CPU", "FULL_DEVICE_NAME")
         self.reason = reason
@@ -74,13 +77,25 @@ class OpenVINORuntime:
         self.labels = space(config.labels)
         self.input_size = config.input_size
         self.slots = config.slots
-        self._memory = _Buffers(config, precision)
+        self._allocate()
+
+    def _allocate(self) -> None:
+        """Make the clip buffers, and a request that reads them."""
+        self._memory = _Buffers(self._config, self.precision)
         self.memory_bytes = self._memory.arrays.bytes
         self._offsets = np.zeros((1, self.slots), np.float32)
         self._valid = np.ones((1, self.slots), np.float32)
+        self._decode = self._decoder.create_infer_request()
+        self._scores: ov.InferRequest | None = None
         self._bind_memory(self._decode)
         self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are compiled here
         self.decode(0, self._offsets[0], self._valid[0])
+
+    def another(self) -> OpenVINORuntime:
+        """See `Runtime.another`."""
+        other = copy(self)
+        other._allocate()
+        return other
 
     def encode(self, rgb: np.ndarray, slot: int) -> None:
         """See `Runtime.encode`."""
@@ -99,14 +114,12 @@ class OpenVINORuntime:
 
     def decode_scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """See `Runtime.decode_scores`."""
+        if self._scores is None:
+            (scores,) = self._compiled("scores")
+            self._scores = scores.create_infer_request()
+            self._bind_memory(self._scores)
         self._read_memory(self._scores, slot, offsets_s, valid)
         return self._scores.get_output_tensor(0).data[0].copy()
-
-    @cached_property
-    def _scores(self) -> ov.InferRequest:
-        (request,) = self._requests("scores")
-        self._bind_memory(request)
-        return request
 
     def _bind_memory(self, request: ov.InferRequest) -> None:
         """Let a request read the clip buffers and the times in place."""
@@ -144,14 +157,14 @@ class _Buffers:
         """What `decode` takes of all frames."""
 
 
-def _requests(
+def _compiled(
     core: ov.Core, weights: Path, config: ModelConfig, options: dict[str, Any], *names: str
-) -> list[ov.InferRequest]:
+) -> list[ov.CompiledModel]:
     """Compile the graphs of these names."""
     graphs = _graphs(core, weights, config, names)
     for name, graph in zip(names, graphs, strict=True):
         _store_features_as(options["INFERENCE_PRECISION_HINT"], name, graph, config)
-    return [core.compile_model(graph, "CPU", options).create_infer_request() for graph in graphs]
+    return [core.compile_model(graph, "CPU", options) for graph in graphs]
 
 
 def _store_features_as(element: ov.Type, name: str, graph: ov.Model, config: ModelConfig) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,22 +56,28 @@ class TensorRTRuntime(BoundRuntime):
         cuda = Cuda("cuda" if device == "auto" else device, "tensorrt")
         precision = real_precision(precision, cuda.capability)
         target = Target(trt.__version__, cuda.device_name, cuda.capability, precision)
-        self._graphs = partial(onnx_graphs, weights, config)
-        self._engines = _Engines(config.name, target, cuda)
+        engines = _Engines(config.name, target, cuda)
+
+        def contexts(*names: str) -> list[Any]:
+            loaded = onnx_graphs(weights, config, names, precision, engines.of)
+            return [engine.create_execution_context() for engine in loaded]
+
+        # A context has memory of its own for what lies between its layers, so there is one per graph, for all streams.
+        self._contexts = functools.cache(contexts)
         super().__init__(config, precision, cuda, reason)
 
     def _load(self, *names: str) -> list[Any]:
-        return self._graphs(names, self.precision, self._engines.of)
+        return self._contexts(*names)
 
-    def _bound(self, graph: Any, inputs: dict[str, Array], outputs: dict[str, Array]) -> Callable[[], Any]:
+    def _bound(self, context: Any, inputs: dict[str, Array], outputs: dict[str, Array]) -> Callable[[], Any]:
         assert self._cuda is not None
-        context = graph.create_execution_context()
         arrays = inputs | outputs
-        for tensor in _tensors(graph):
-            context.set_tensor_address(tensor.name, self._space.address(arrays[tensor.name]))
+        addresses = [(tensor.name, self._space.address(arrays[tensor.name])) for tensor in _tensors(context.engine)]
         stream = self._cuda.stream.cuda_stream
 
         def run() -> None:
+            for name, address in addresses:
+                context.set_tensor_address(name, address)
             if not context.execute_async_v3(stream):
                 raise RuntimeError("TensorRT could not run the network; its log says why")
 

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from copy import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.checkpoint import load_model
-from t2g_ros.model.features import feature_shapes
+from t2g_ros.model.encoders.base import Trunk
+from t2g_ros.model.features import FRAME_NAMES, feature_shapes
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.model.time2general import resolve
-from t2g_ros.runtimes.base import SLOT_AXIS, buffer_shape
+from t2g_ros.runtimes.base import SLOT_AXIS, Runtime, buffer_shape
+from t2g_ros.runtimes.cuda_graphs import Download, Upload, captured
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
 
 class TorchRuntime:
-    """See `runtimes.base.Runtime`. Lower precision is autocast, so norms and softmax stay in f32."""
+    """See `runtimes.base.Runtime`. Lower precision is autocast, so norms and softmax stay in f32.
+
+    On a CUDA device both functions are graphs over tensors that stay where they are, and the host waits once per frame,
+    for the mask.
+    """
 
     name = "torch"
+    batch_frames = 4
 
     def __init__(
         self,
@@ -38,7 +50,7 @@ class TorchRuntime:
     ) -> None:
         path = resolve_model(model)
         self._device = self._pick_device(device)
-        cuda = self._device.type == "cuda"
+        self._cuda = cuda = self._device.type == "cuda"
         if precision == "f16" and not cuda:
             raise RuntimeUnavailable("runtime torch: precision f16 needs a CUDA device; use f32 or bf16 on a CPU")
         if precision == "auto":
@@ -46,11 +58,14 @@ class TorchRuntime:
         if cuda:
             # f32 has to mean f32: convolutions would take TF32 by default.
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.benchmark = True  # shapes never change
         else:
             torch.set_num_threads(threads or os.cpu_count() or 1)
         network = load_model(path)
         network.config = config = network.config.resized(input_size, clip_frames)
         self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._dtype = DTYPES[precision]
+        prepare(self._network, config.input_size, self._dtype)
         self.precision = precision
         self.device = torch.cuda.get_device_name(self._device) if cuda else "cpu"
         self.reason = reason
@@ -58,16 +73,30 @@ class TorchRuntime:
         self.labels = space(config.labels)
         self.input_size = config.input_size
         self.slots = config.slots
+        # Encoders of so many images at once, for all streams.
+        self._encoders: dict[int, tuple[Upload, Callable[[], dict[str, Tensor]]]] = {}
+        self._allocate()
+
+    def _allocate(self) -> None:
+        """Make the clip buffers, and on a CUDA device the decoder that reads them."""
         # Views with T after B, as the network takes them.
         self._memory = {
-            name: torch.zeros(buffer_shape(name, shape, self.slots), device=self._device).movedim(
+            name: torch.zeros(buffer_shape(name, shape, self.slots), dtype=self._dtype, device=self._device).movedim(
                 SLOT_AXIS.get(name, 1), 1
             )
-            for name, shape in feature_shapes(config).items()
+            for name, shape in feature_shapes(self._network.config).items()
         }
         self.memory_bytes = sum(b.numel() * b.element_size() for b in self._memory.values())
+        if self._cuda:
+            self._capture_decoder()
         self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are chosen here
         self.decode(0, np.zeros(self.slots, np.float32), np.ones(self.slots, np.float32))
+
+    def another(self) -> TorchRuntime:
+        """See `Runtime.another`."""
+        other = copy(self)
+        other._allocate()
+        return other
 
     @staticmethod
     def _pick_device(device: str) -> torch.device:
@@ -87,33 +116,91 @@ class TorchRuntime:
         """See `Runtime.gpu_memory_bytes`."""
         return torch.cuda.memory_reserved(self._device) if self._device.type == "cuda" else None
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, DTYPES[self.precision], enabled=self.precision != "f32")
-
-    @torch.inference_mode()
     def encode(self, rgb: np.ndarray, slot: int) -> None:
         """See `Runtime.encode`."""
-        image = torch.from_numpy(rgb).to(self._device, non_blocking=True).permute(2, 0, 1)[None].float()
-        with self._autocast():
-            features = self._network.encode(image)
-        for name, memory in self._memory.items():
-            memory[:, slot].copy_(features[name])
+        self.encode_batch(rgb[None], [(self, slot)])
 
-    @torch.inference_mode()
+    def encode_batch(self, images: np.ndarray, places: Sequence[tuple[Runtime, int]]) -> None:
+        """See `Runtime.encode_batch`; on a CUDA device the first batch of a new size takes longer."""
+        with torch.inference_mode(), self._current():
+            if self._cuda:
+                if len(images) not in self._encoders:
+                    self._capture_encoder(len(images))
+                upload, encode = self._encoders[len(images)]
+                upload.write(images)
+                features = encode()
+            else:
+                features = self._features(torch.from_numpy(images))
+            for index, (runtime, slot) in enumerate(places):
+                assert isinstance(runtime, TorchRuntime)
+                for name, memory in runtime._memory.items():
+                    memory[:, slot].copy_(features[name][index])
+
     def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Runtime.decode`."""
-        labels, confidence = resolve(self._scores(slot, offsets_s, valid))
-        return labels[0].cpu().numpy(), confidence[0].cpu().numpy()
+        when = np.stack([offsets_s, valid])
+        with torch.inference_mode(), self._current():
+            if not self._cuda:
+                labels, confidence = resolve(self._scores(self._frame_in(slot), torch.from_numpy(when)))
+                return labels[0].numpy(), confidence[0].numpy()
+            self._when.write(when)
+            for name, values in self._frame_in(slot).items():
+                self._frame[name].copy_(values)
+            found = self._download.read(*self._decoder())
+            return found[0][0], found[1][0]
 
-    @torch.inference_mode()
     def decode_scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """See `Runtime.decode_scores`."""
-        return self._scores(slot, offsets_s, valid)[0].cpu().numpy()
+        when = torch.from_numpy(np.stack([offsets_s, valid]))
+        with torch.inference_mode(), self._current():
+            return self._scores(self._frame_in(slot), when.to(self._device))[0].cpu().numpy()
 
-    def _scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> torch.Tensor:
-        """(1, K, height / 4, width / 4) float32."""
-        frame = {name: memory[:, slot] for name, memory in self._memory.items()}
-        times = torch.from_numpy(np.stack([offsets_s, valid])).to(self._device)
+    def _features(self, images: Tensor) -> dict[str, Tensor]:
+        """Of (N, height, width, 3) uint8 images on the device."""
         with self._autocast():
-            clip = self._network.decode(frame, self._memory, times[:1], times[1:])
-        return clip.scores.float()
+            return self._network.encode(images.permute(0, 3, 1, 2).float())
+
+    def _frame_in(self, slot: int) -> dict[str, Tensor]:
+        """What is read of the segmented frame alone."""
+        return {name: memory[:, slot] for name, memory in self._memory.items() if name in FRAME_NAMES}
+
+    def _scores(self, frame: dict[str, Tensor], when: Tensor) -> Tensor:
+        """(1, K, height / 4, width / 4) float32; `when` is (2, T), offsets and what is valid."""
+        with self._autocast():
+            return self._network.decode(frame, self._memory, when[:1], when[1:]).scores.float()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
+
+    def _current(self) -> AbstractContextManager[Any]:
+        return torch.cuda.device(self._device) if self._cuda else nullcontext()
+
+    def _capture_encoder(self, count: int) -> None:
+        """Make a graph that encodes so many images at once."""
+        images = Upload((count, *self.input_size, 3), torch.uint8, self._device)
+        what = f"encoding {count} image(s)"
+        self._encoders[count] = images, captured(lambda: self._features(images.tensor), what)
+
+    def _capture_decoder(self) -> None:
+        """Make a graph that decodes from this stream's memory."""
+        with torch.inference_mode(), self._current():
+            self._when = when = Upload((2, self.slots), torch.float32, self._device)
+            self._frame = frame = {name: values.clone() for name, values in self._frame_in(0).items()}
+            self._decoder = captured(lambda: resolve(self._scores(frame, when.tensor)), "decoding")
+            self._download = Download(*self._decoder())
+
+
+def prepare(network: nn.Module, input_size: tuple[int, int], dtype: torch.dtype) -> None:
+    """Do once what would be done for every frame, for images of one size and arithmetic in one type.
+
+    In a lower type the weights of products and convolutions are brought to it, as autocast would, and plain
+    transformers as a whole.
+    """
+    lower = dtype != torch.float32
+    for module in network.modules():
+        if isinstance(module, Trunk):
+            if lower:
+                module.lower(dtype)
+            module.settle(input_size)
+        elif lower and isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            module.to(dtype)

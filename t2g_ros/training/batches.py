@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
+from t2g_ros.errors import T2GError
 from t2g_ros.labels import space
 from t2g_ros.training.augment import augment_clip
-from t2g_ros.training.clip import TrainClip
-from t2g_ros.training.clips import ClipSource
+from t2g_ros.training.clip import RawClip, TrainClip
+from t2g_ros.training.clips import ClipSource, RenderedClips
 from t2g_ros.training.config import ConfigError, TrainConfig
 
 WEIGHT_CLIPS = 60
 """Clips drawn from each source to measure how common its classes are."""
-STEPS_AHEAD = 2
-"""Steps whose clips are prepared in the background while one is trained on."""
+AHEAD = 2
+"""Steps that each worker is ahead."""
+
+Item = TypeVar("Item")
 
 
 class Batch(NamedTuple):
@@ -48,8 +52,8 @@ def to_batch(clips: list[TrainClip]) -> Batch:
     )
 
 
-class Batches:
-    """Draws the clips of any step and prepares those of the next ones in the background.
+class Batches(Dataset[Batch]):
+    """Draws the clips of any step.
 
     Args:
         config: the run.
@@ -71,8 +75,7 @@ class Batches:
         self.shares = weights / weights.sum()
         share = config.clips_per_step // processes
         self.indices = range(rank * share, (rank + 1) * share)
-        self._pool = ThreadPoolExecutor(config.workers, thread_name_prefix="clips")
-        self._ahead: deque[tuple[int, list[Future[TrainClip]]]] = deque()
+        self._rendered: tuple[tuple[int, int], RawClip] | None = None
 
     def clip(self, step: int, index: int) -> TrainClip:
         """Draw one clip of a step.
@@ -80,40 +83,46 @@ class Batches:
         Raises:
             InputError: a file of it cannot be read; the message names it.
         """
-        rng = np.random.default_rng((self.config.seed, step, index))
-        source = self.sources[rng.choice(len(self.sources), p=self.shares)]
-        return self._draw(source, self.config.frames_per_clip, rng)
+        config, together = self.config, (step, index // self.config.clips_per_render)
+        rng = np.random.default_rng((config.seed, step, index))
+        shared = np.random.default_rng((config.seed, *together, 1))
+        source = self.sources[shared.choice(len(self.sources), p=self.shares)]
+        if not isinstance(source, RenderedClips):
+            return self._augmented(source.clip(rng, config.frames_per_clip), rng)
+        if self._rendered is None or self._rendered[0] != together:
+            self._rendered = together, source.clip(shared, config.frames_per_clip)
+        return self._augmented(self._rendered[1], rng)
 
-    def _draw(self, source: ClipSource, frames: int, rng: np.random.Generator) -> TrainClip:
-        return augment_clip(source.clip(rng, frames), self.config.model.input_size, self.config.augment, rng)
+    def _augmented(self, clip: RawClip, rng: np.random.Generator) -> TrainClip:
+        return augment_clip(clip, self.config.model.input_size, self.config.augment, rng)
 
     def batch(self, step: int) -> Batch:
-        """This process's clips of a step; who asks in order waits least."""
-        if not self._ahead or self._ahead[0][0] != step:
-            self._cancel()
-            self._ahead.append((step, self._submit(step)))
-        clips = self._ahead.popleft()[1]
-        for later in range(step + 1 + len(self._ahead), step + 1 + STEPS_AHEAD):
-            self._ahead.append((later, self._submit(later)))
-        return to_batch([clip.result() for clip in clips])
+        """This process's clips of a step.
 
-    def _submit(self, step: int) -> list[Future[TrainClip]]:
-        return [self._pool.submit(self.clip, step, index) for index in self.indices]
+        Raises:
+            InputError: as `clip`.
+        """
+        return to_batch([self.clip(step, index) for index in self.indices])
 
-    def _cancel(self) -> None:
-        for _, clips in self._ahead:
-            for clip in clips:
-                clip.cancel()
-        self._ahead.clear()
+    def __getitem__(self, step: int) -> Batch:
+        """As `batch`."""
+        return self.batch(step)
+
+    def from_step(self, start: int) -> Iterator[Batch]:
+        """The batches of the steps from `start` to the last, prepared by the config's `workers` in the background.
+
+        Raises:
+            InputError: as `clip`.
+        """
+        return _prepared(self, range(start, self.config.steps), self.config.workers)
 
     def class_weights(self) -> dict[str, Tensor]:
         """Per label space: 1 / sqrt(share of pixels), scaled to a pixel mean of 1, at most 8."""
         counts: dict[str, np.ndarray] = {}
-        rng = np.random.default_rng((self.config.seed, 2**31))
-        for source in self.sources:
-            total = counts.setdefault(source.space.name, np.zeros(256))
-            for _ in range(WEIGHT_CLIPS):
-                total += np.bincount(self._draw(source, 1, rng).labels.ravel(), minlength=256)
+        drawn = [(source, draw) for source in range(len(self.sources)) for draw in range(WEIGHT_CLIPS)]
+        found = _prepared(_ClassCounts(self), drawn, self.config.workers)
+        for (source, _), pixels in zip(drawn, found, strict=True):
+            counts.setdefault(self.sources[source].space.name, np.zeros(256))[:] += pixels
         weights = {}
         for name, total in counts.items():
             share = total[: len(space(name))] / max(total[: len(space(name))].sum(), 1)
@@ -122,6 +131,52 @@ class Batches:
             weights[name] = torch.from_numpy(np.minimum(raw, 8.0)).float()
         return weights
 
-    def close(self) -> None:
-        """Stop the workers."""
-        self._pool.shutdown(cancel_futures=True)
+
+class _ClassCounts(Dataset[np.ndarray]):
+    """Pixels per class of single frames, by number of source and draw."""
+
+    def __init__(self, batches: Batches) -> None:
+        self.batches = batches
+
+    def __getitem__(self, drawn: tuple[int, int]) -> np.ndarray:
+        rng = np.random.default_rng((self.batches.config.seed, 2**31, *drawn))
+        clip = self.batches._augmented(self.batches.sources[drawn[0]].clip(rng, 1), rng)
+        return np.bincount(clip.labels.ravel(), minlength=256)
+
+
+class _ErrorsReturned(Dataset[Item | T2GError]):
+    """The items, or what went wrong: an error that is raised in another process loses its words on the way."""
+
+    def __init__(self, items: Dataset[Item]) -> None:
+        self.items = items
+
+    def __getitem__(self, index: Any) -> Item | T2GError:
+        try:
+            return self.items[index]
+        except T2GError as error:
+            return error
+
+
+def _prepared(items: Dataset[Item], order: Sequence[Any], workers: int) -> Iterator[Item]:
+    """The items of that order, prepared in other processes."""
+    for found in DataLoader(
+        _ErrorsReturned(items),
+        batch_size=None,  # an item is a batch already
+        collate_fn=_unchanged,  # type: ignore[arg-type]  # then it takes an item
+        sampler=order,
+        num_workers=workers,
+        prefetch_factor=AHEAD,
+        worker_init_fn=_start_worker,
+    ):
+        if isinstance(found, T2GError):
+            raise found
+        yield found
+
+
+def _unchanged(item: Item) -> Item:
+    return item
+
+
+def _start_worker(index: int) -> None:
+    # OpenCV's threads do not survive the fork that started this process.
+    cv2.setNumThreads(0)

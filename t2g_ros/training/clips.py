@@ -15,6 +15,7 @@ import numpy as np
 
 from t2g_ros.labels import CITYSCAPES19, LabelSpace
 from t2g_ros.training.clip import RawClip
+from t2g_ros.training.copy_paste import paste
 from t2g_ros.training.drives import Drive, Footage
 from t2g_ros.training.rare_classes import RareClassSampler
 
@@ -108,20 +109,30 @@ class StillClips:
         footage: the stills, or video whose labelled frames are taken as such.
         strides: to draw from, in units of 1/30 s.
         rare: as of `VideoClips`.
+        paste: probability that a rare class of another image is pasted in; needs `rare`.
     """
 
     def __init__(
-        self, footage: Footage, strides: tuple[int, ...] = STRIDES, rare: RareClassSampler | None = None
+        self,
+        footage: Footage,
+        strides: tuple[int, ...] = STRIDES,
+        rare: RareClassSampler | None = None,
+        paste: float = 0.0,
     ) -> None:
         self.space = footage.space
         self.fingerprint = footage.fingerprint
         self.strides = strides
         self.anchors = _Anchors(footage, rare)
+        self.paste = paste
 
     def clip(self, rng: np.random.Generator, frames: int) -> RawClip:
         """The same image `frames` times, a random stride apart."""
         drive, index, wanted = self.anchors.draw(rng)
         image, labels = drive.load(index)
+        if self.paste and rng.random() < self.paste:
+            other, there, wanted = self.anchors.draw(rng)
+            assert wanted is not None, "pasting needs rare-class sampling"
+            image, labels = paste(image, labels, *other.load(there), wanted, rng)
         times = np.arange(frames) * rng.choice(self.strides) / BASE_FPS
         return RawClip([image] * frames, [labels] * frames, times, self.space, True, wanted_class=wanted)
 

@@ -22,7 +22,15 @@ CHOICES = {
     "consistency_pairs": PAIRS,
     "consistency_mask": MASKS,
 }
-AT_LEAST_ONE = ("steps", "clips_per_step", "frames_per_clip", "validate_every", "checkpoint_every", "workers")
+AT_LEAST_ONE = (
+    "steps",
+    "clips_per_step",
+    "frames_per_clip",
+    "clips_per_render",
+    "validate_every",
+    "checkpoint_every",
+    "workers",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +65,8 @@ class SourceConfig(DataConfig):
     strides: tuple[int, ...] = ()
     """Strides to draw from: frames of a video, 1/30 s of the others. Empty: 1 to 5 of a video, as Time2General;
     1, 2, 3, 5, 10, 15 of the others."""
+    paste: float = 0.0
+    """Of `stills`: probability that what a rare class covers in another image is pasted in."""
     styles: tuple[str, ...] = ("day", "dusk", "night", "rain", "fog")
     """Domains of `rendered` drives."""
     seeds: tuple[int, int] = (1000, 2000)
@@ -92,6 +102,8 @@ class TrainConfig:
     clips_per_step: int = 3
     """Of all processes together."""
     frames_per_clip: int = 3
+    clips_per_render: int = 1
+    """Clips of a step that are cut out of one rendered drive; rendering takes far longer than cutting."""
     lr: float = 1e-3
     """Peak learning rate of everything else."""
     encoder_lr: float = 2e-4
@@ -130,7 +142,7 @@ class TrainConfig:
     threads: int = 0
     """CPU threads of torch, of each process; 0 takes them all."""
     workers: int = 1
-    """Threads of each process that prepare clips."""
+    """Processes, beside each that trains, that prepare clips."""
     precision: str = "auto"
     """`f32`, `bf16` (autocast; weights and losses stay f32), or `auto`: bf16 where the hardware multiplies it."""
 
@@ -146,6 +158,11 @@ class TrainConfig:
         for index, source in enumerate(self.sources):
             if source.kind not in KINDS:
                 raise ConfigError(f"sources[{index}]: kind is '{source.kind}', expected one of {', '.join(KINDS)}")
+            if source.paste and (source.kind != "stills" or not self.rare_class_temperature):
+                raise ConfigError(
+                    f"sources[{index}]: paste is {source.paste}, expected 0: only stills are pasted into, and which "
+                    "class is rare tells rare_class_temperature, which has to be above 0"
+                )
 
 
 def load_train_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:

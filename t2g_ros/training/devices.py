@@ -35,6 +35,8 @@ def start_fabric(config: TrainConfig) -> Fabric:
         precision="bf16-mixed" if _wants_bf16(config.precision, cuda) else "32-true",
     )
     fabric.launch()
+    if cuda:
+        torch.backends.cudnn.benchmark = True  # shapes never change
     return fabric
 
 

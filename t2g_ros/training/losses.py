@@ -63,8 +63,9 @@ def presence_loss(class_logits: Tensor, labels: Tensor, groups: Tensor) -> Tenso
         groups: (C, K) 0/1.
     """
     single = groups.sum(dim=1) == 1
-    present = torch.stack([(labels == c).flatten(1).any(dim=1) for c in range(groups.shape[0])], dim=1)
+    seen = labels.new_zeros(len(labels), IGNORE + 1).scatter_(1, labels.flatten(1), 1)
+    present = seen[:, : groups.shape[0]]
     logits = class_logits @ groups.T
     loss = F.binary_cross_entropy_with_logits(logits[:, single], present[:, single].to(logits.dtype), reduction="none")
-    known = (labels != IGNORE).flatten(1).any(dim=1)
+    known = seen[:, :IGNORE].any(dim=1)
     return (loss.mean(dim=1) * known).sum() / known.sum().clamp_min(1)

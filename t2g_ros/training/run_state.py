@@ -53,12 +53,12 @@ class WeightAverage(Generic[Network]):
     def update(self, network: nn.Module, step: int) -> None:
         """Move towards `network`; early steps move faster, so the start is forgotten."""
         decay = min(self.decay, (1 + step) / (10 + step))
-        values = network.state_dict()
-        for name, mean in self.state().items():
-            if mean.dtype.is_floating_point:
-                mean.lerp_(values[name], 1 - decay)
-            else:
-                mean.copy_(values[name])
+        values, means = network.state_dict(), self.state()
+        moved = [name for name, mean in means.items() if mean.dtype.is_floating_point]
+        # All at once, as torch.optim.swa_utils does.
+        torch._foreach_lerp_([means[name] for name in moved], [values[name] for name in moved], 1 - decay)
+        for name in means.keys() - set(moved):
+            means[name].copy_(values[name])
 
 
 class RunState:

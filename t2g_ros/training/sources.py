@@ -44,7 +44,7 @@ def _open(source: SourceConfig, config: TrainConfig, base: Path, cache: Path | N
     rare = _rare_classes(source, config, footage, cache) if config.rare_class_temperature > 0 else None
     if source.kind == "video":
         return VideoClips(footage, source.strides or VIDEO_STRIDES, rare)
-    return StillClips(footage, source.strides or STRIDES, rare)
+    return StillClips(footage, source.strides or STRIDES, rare, source.paste)
 
 
 def _rare_classes(source: SourceConfig, config: TrainConfig, footage: Footage, cache: Path | None) -> RareClassSampler:

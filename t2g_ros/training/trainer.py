@@ -23,7 +23,7 @@ from t2g_ros.model.encoders.mobilenet_v2 import MobileNetV2Encoder
 from t2g_ros.model.pretrained import complete_config, load_pretrained
 from t2g_ros.model.time2general import Time2General
 from t2g_ros.training.batch_norm import synchronise_batch_norm
-from t2g_ros.training.batches import Batches
+from t2g_ros.training.batches import Batch, Batches
 from t2g_ros.training.config import ConfigError, TrainConfig, load_train_config
 from t2g_ros.training.devices import start_fabric
 from t2g_ros.training.objective import Objective
@@ -79,10 +79,7 @@ def train(config: TrainConfig, base: Path, out: Path) -> Path:
         with fabric.rank_zero_first():
             sources = open_sources(config, base, cache=out)
         batches = Batches(config, sources, fabric.global_rank, fabric.world_size)
-        try:
-            return _Run(config, base, out, fabric, batches).train()
-        finally:
-            batches.close()
+        return _Run(config, base, out, fabric, batches).train()
     finally:
         if fabric.world_size > 1:
             distributed.destroy_process_group()
@@ -117,9 +114,9 @@ class _Run:
         """Do the steps that are left."""
         config = self.config
         with RunLog(self.out if self.fabric.is_global_zero else None, self.start, config.steps) as table:
-            for step in table:
+            for step, batch in zip(table, self.batches.from_step(self.start), strict=True):
                 try:
-                    table.add(step + 1, self._step(step, table))
+                    table.add(step + 1, self._step(step, batch, table))
                     done = step + 1
                     if done % config.validate_every == 0 or done == config.steps:
                         self._validate(done, table)
@@ -133,14 +130,13 @@ class _Run:
                     ) from error
         return self.weights
 
-    def _step(self, step: int, table: RunLog) -> dict[str, float]:
+    def _step(self, step: int, batch: Batch, table: RunLog) -> dict[str, float]:
         """One step of the optimiser; returns what is worth logging."""
         config, fabric = self.config, self.fabric
         factor = learning_rate_factor(step, config)
         for group in self.optimizer.param_groups:
             group["lr"] = group["peak_lr"] * factor
-        batch = fabric.to_device(self.batches.batch(step))
-        loss, parts = self.objective(batch)
+        loss, parts = self.objective(fabric.to_device(batch))
         # All processes look at the mean, so that all of them stop where one has no number.
         found = cast(Tensor, fabric.all_reduce(torch.stack([loss.detach(), *parts.values()]), reduce_op="mean"))
         figures = dict(zip(["loss", *parts], found.tolist(), strict=True))

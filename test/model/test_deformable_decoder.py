@@ -56,7 +56,7 @@ def test_attention_equals_that_of_transformers() -> None:
     ours = DeformableAttention(WIDTH, HEADS, len(SIZES), POINTS)
     copy_weights(theirs, ours)
     tokens = torch.randn(2, sum(h * w for h, w in SIZES), WIDTH)
-    positions, places = torch.randn_like(tokens[0]), token_places(SIZES)
+    positions, places = torch.randn_like(tokens[0]), token_places(SIZES, torch.device("cpu"))
     with torch.no_grad():
         expected, _ = theirs(
             tokens,

@@ -2,7 +2,7 @@
 
 import torch
 
-from t2g_ros.model.memory_decoder import MemoryAttention, MemoryDecoder, _outside
+from t2g_ros.model.memory_decoder import MemoryAttention, MemoryDecoder, _outside, attend_apart, attend_joined
 from t2g_ros.model.time_embedding import TimeEmbedding
 
 WIDTH, HEADS, QUERIES, FRAMES, TOKENS = 16, 2, 5, 3, 7
@@ -90,3 +90,15 @@ def test_without_a_time_embedding_the_age_of_a_frame_does_not_matter() -> None:
         now = decoder(queries, keys, values, torch.zeros(1, FRAMES), valid)[-1][0]
         later = decoder(queries, keys, values, torch.full((1, FRAMES), -2.0), valid)[-1][0]
     assert torch.equal(now, later)
+
+
+def test_attending_to_joined_tokens_gives_the_same() -> None:
+    torch.manual_seed(0)
+    q = torch.randn(2, HEADS, QUERIES, WIDTH // HEADS)
+    keys, values = torch.randn(2, 2, FRAMES, HEADS, TOKENS, WIDTH // HEADS)
+    valid = torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+    frame = torch.randn(2, FRAMES, HEADS, QUERIES, 1) + (valid - 1)[..., None, None, None] * 1e4
+    hidden = torch.randint(0, 2, (2, FRAMES, 1, QUERIES, TOKENS))
+    for bias in (frame, frame - hidden * 1e4):
+        expected = attend_apart(q, keys, values, bias)
+        torch.testing.assert_close(attend_joined(q, keys, values, bias), expected)

@@ -14,7 +14,10 @@ from t2g_ros.ros.health import STAGES
 from .bench import ROOT, Bench, NodeProcess, picture
 
 Start = Callable[..., NodeProcess]
-COUNTS = {f"frames_{what}" for what in ("received", "segmented", "dropped", "skipped", "lost", "rejected", "failed")}
+COUNTS = {
+    f"frames_{what}"
+    for what in ("received", "segmented", "batched", "dropped", "skipped", "lost", "rejected", "failed")
+}
 MEASURED = {
     *("encoding", "image_size", "processing_time_ms", "consecutive_processing_delay_ms"),
     *("is_processing_time_ms_in_expected_range", "is_consecutive_processing_delay_in_range"),

@@ -38,13 +38,14 @@ def test_everything_that_cannot_change_while_active_is_refused_with_the_reason(b
     bench.ready()
     times = {f.name: f.metadata["when"] for f in fields(Settings)}
     for name, value in asdict(Settings()).items():
-        result = bench.set_parameter(name, value)
+        result = bench.set_parameter(name, value or ["front"] if name == "cameras" else value)
         assert result.successful is (times[name] == LIVE), name
         if times[name] == START:
             assert "read-only" in result.reason
         elif times[name] != LIVE:
             assert f"parameter {name}: settable while unconfigured only; deactivate and clean up" in result.reason
-    assert sum(when == LIVE for when in times.values()) == 13
+    live = {name for name, when in times.items() if when == LIVE}
+    assert live >= {"stale_after_s", "max_mean_flicker", "palette", "overlay_alpha", "max_rate_hz", "outputs"}
     bench.segment(bench.image(0))
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from t2g_ros.errors import InputError
 from t2g_ros.labels import CAMVID11
 from t2g_ros.training.batches import Batch, Batches
 from t2g_ros.training.config import ConfigError, load_train_config
@@ -23,7 +24,7 @@ def same(a: Batch, b: Batch) -> bool:
 def test_a_step_s_clips_depend_on_seed_and_step_only(config_file: Path) -> None:
     first, second, other = (
         batches(config_file),
-        batches(config_file, "workers=3"),
+        batches(config_file, "workers=2"),
         batches(config_file, "seed=1"),
     )
     in_order = [first.batch(step) for step in range(3)]
@@ -33,8 +34,14 @@ def test_a_step_s_clips_depend_on_seed_and_step_only(config_file: Path) -> None:
     assert not same(in_order[0], other.batch(0))
     assert in_order[0].images.shape == (2, 3, 3, 64, 128)
     assert in_order[0].labels.shape == (2, 3, 32, 64)
-    for drawn in (first, second, other):
-        drawn.close()
+
+
+def test_workers_prepare_the_steps_in_order(config_file: Path) -> None:
+    drawn = batches(config_file, "workers=2")
+    found = list(drawn.from_step(2))
+    assert len(found) == 4  # of 6 steps
+    for step, batch in enumerate(found, start=2):
+        assert same(batch, drawn.batch(step))
 
 
 def test_processes_share_the_clips_of_one(config_file: Path) -> None:
@@ -45,8 +52,6 @@ def test_processes_share_the_clips_of_one(config_file: Path) -> None:
     assert torch.equal(expected.labels, torch.cat([part.labels for part in parts]))
     assert expected.seeds == parts[0].seeds + parts[1].seeds
     assert len(set(expected.seeds)) == 4
-    for drawn in (whole, *halves):
-        drawn.close()
 
 
 def test_clips_that_cannot_be_shared_evenly_are_refused(config_file: Path) -> None:
@@ -57,7 +62,6 @@ def test_clips_that_cannot_be_shared_evenly_are_refused(config_file: Path) -> No
 def test_rare_classes_weigh_more(config_file: Path) -> None:
     drawn = batches(config_file)
     weights = drawn.class_weights()["camvid11"]
-    drawn.close()
     assert weights[CAMVID11.id_of("car")] > weights[CAMVID11.id_of("road")]
 
 
@@ -70,9 +74,8 @@ def test_a_damaged_file_of_a_clip_stops_with_its_name(config_file: Path, drive: 
         label.write_bytes(b"no image")
     source = "sources=[{kind: video, layout: cityscapes, path: cityscapes, weight: 1}]"
     drawn = batches(config_file, source)
-    with pytest.raises(Exception, match=r"labels .*_gtFine_labelIds\.png: cannot be decoded"):
-        drawn.batch(0)
-    drawn.close()
+    with pytest.raises(InputError, match=r"^labels .*_gtFine_labelIds\.png: cannot be decoded"):
+        next(drawn.from_step(0))  # from another process
 
 
 def test_rare_class_sampling_is_the_same_for_one_seed(config_file: Path) -> None:
@@ -84,5 +87,18 @@ def test_rare_class_sampling_is_the_same_for_one_seed(config_file: Path) -> None
         for drawn in (first, plain)
     ]
     assert cars[0] > cars[1]
-    for drawn in (first, second, plain):
-        drawn.close()
+
+
+def test_clips_of_one_rendered_drive_differ_in_what_is_cut(config_file: Path) -> None:
+    rendered = "sources=[{kind: rendered, weight: 1, styles: [day]}, {kind: rendered, weight: 1, styles: [night]}]"
+    drawn = batches(config_file, rendered, "clips_per_step=4", "clips_per_render=2")
+    calls = []
+    for source in drawn.sources:
+        render = source.render
+        source.render = lambda *of, render=render: calls.append(of) or render(*of)
+    batch = drawn.batch(0)
+    assert len(calls) == 2
+    levels = batch.images.float().mean(dim=(1, 2, 3, 4))
+    assert len({float(level) for level in levels}) == 4
+    fresh = batches(config_file, rendered, "clips_per_step=4", "clips_per_render=2")
+    assert np.array_equal(fresh.clip(0, 3).images, drawn.clip(0, 3).images)  # whoever draws it, in whatever order

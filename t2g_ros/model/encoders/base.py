@@ -57,6 +57,12 @@ class Trunk(nn.Module):
         """Set the mode, as far as the weights are not frozen."""
         return super().train(mode and not self.frozen)
 
+    def lower(self, dtype: torch.dtype) -> None:
+        """Compute in a type of 16 bits from now on, as a whole, if that is better than what autocast does."""
+
+    def settle(self, size: tuple[int, int]) -> None:
+        """Compute what depends on the (height, width) of the images alone once, for inference on images of one size."""
+
 
 class ImageNetNormalization(nn.Module):
     """RGB in 0..255 -> what networks take that were trained with the mean and deviation of ImageNet's images."""

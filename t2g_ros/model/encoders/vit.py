@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -43,14 +44,29 @@ class ViTTrunk(Trunk):
             image: (B, 3, H, W), normalized.
             modulate: as of `Encoder.forward`.
         """
-        tokens, extras = self.embeddings(image), self.extras(image)
+        # Weights of a lower type make all of it compute in that type; autocast would bring every norm's result to f32,
+        # and back for the product behind it, which takes as long as the products do.
+        dtype = next(self.layers.parameters()).dtype
+        low = dtype in (torch.float16, torch.bfloat16)
+
+        def computing() -> AbstractContextManager[Any]:
+            return torch.autocast(image.device.type, enabled=False) if low else nullcontext()
+
+        with computing():
+            tokens, extras = self.embeddings(image.to(dtype)), self.extras(image.to(dtype))
         for index, layer in enumerate(self.layers):
-            tokens = layer(tokens, **extras)
+            with computing():
+                tokens = layer(tokens, **extras)
             if modulate is not None:
                 prefix, patches = tokens[:, : self.prefix], tokens[:, self.prefix :]
                 tokens = torch.cat([prefix, modulate(index, patches)], dim=1)
             # Of the joined tokens: OpenVINO 2026.4 gives wrong numbers to whatever else reads a part of them.
             yield tokens[:, self.prefix :]
+
+    def lower(self, dtype: torch.dtype) -> None:
+        """See `Trunk`; positions are still made in f32."""
+        self.embeddings.to(dtype)
+        self.layers.to(dtype)
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Take the weights that this trunk has from the state dict of the whole network, whatever its patch size.
@@ -87,6 +103,14 @@ class Dinov2Trunk(ViTTrunk):
         network = Dinov2Model(config)
         network.embeddings.register_parameter("mask_token", None)  # for pretraining only
         super().__init__(network.embeddings, network.encoder.layer[:depth], config.hidden_size)
+
+    @torch.no_grad()
+    def settle(self, size: tuple[int, int]) -> None:
+        """See `Trunk`. On a GPU interpolating the positions takes as long as the 24 layers of a large network."""
+        embeddings: Any = self.embeddings
+        tokens = size[0] // STRIDE * (size[1] // STRIDE) + self.prefix
+        positions = embeddings.interpolate_pos_encoding(embeddings.cls_token.expand(1, tokens, -1), *size)
+        embeddings.interpolate_pos_encoding = lambda *_: positions
 
     def checkpoint_name(self, name: str) -> str:
         """See `ViTTrunk`."""

@@ -125,3 +125,26 @@ def test_modulation_changes_what_the_next_layer_sees_and_leaves_the_class_token(
     torch.testing.assert_close(after[4], before[4])
     torch.testing.assert_close(after[8].flatten(2), before[8].flatten(2).roll(1, dims=2))
     assert not torch.allclose(after[16].flatten(2), before[16].flatten(2), atol=1e-2)
+
+
+@pytest.mark.parametrize("kind", ["dinov2", "dinov3"])
+def test_a_trunk_that_is_settled_on_a_size_gives_the_same(folder: Path, kind: str) -> None:
+    built = encoder(kind, getattr(tiny_checkpoints, kind)(folder / f"settled_{kind}"))
+    with torch.no_grad():
+        expected = built(IMAGE)
+        built.trunk.settle((64, 128))
+        for found, before in zip(built(IMAGE).values(), expected.values(), strict=True):
+            torch.testing.assert_close(found, before)
+
+
+@pytest.mark.parametrize("kind", ["dinov2", "dinov3"])
+def test_a_lowered_trunk_computes_in_its_type_under_autocast_too(folder: Path, kind: str) -> None:
+    built = encoder(kind, getattr(tiny_checkpoints, kind)(folder / f"lowered_{kind}"))
+    with torch.no_grad():
+        expected = built(IMAGE)
+        built.trunk.lower(torch.bfloat16)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = built(IMAGE)
+    for low, full in zip(found.values(), expected.values(), strict=True):
+        assert low.dtype == torch.bfloat16
+        assert F.cosine_similarity(low.float().flatten(1), full.flatten(1)).min() > 0.99

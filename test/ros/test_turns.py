@@ -1,0 +1,174 @@
+"""In which order cameras meet the engine, and what becomes of a batch: real cameras, images put into the mailboxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event
+from time import perf_counter
+
+import numpy as np
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.lifecycle import LifecycleNode
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from t2g_ros.inference.segmenter import StreamSegmenter
+from t2g_ros.ros.cameras import Camera
+from t2g_ros.ros.images import to_image
+from t2g_ros.ros.parameters import Settings
+from t2g_ros.ros.turns import Turns
+from t2g_ros.ros.worker import Worker
+from t2g_ros.runtimes import Runtime, load_runtime, runtimes_for
+from t2g_ros.types import NS_PER_S, Frame
+
+from .bench import FRAME_NS, START_NS, picture
+
+NAMES = ("front", "left", "right")
+
+
+class Rig:
+    """Three cameras on one engine of which nobody listens to a mask."""
+
+    def __init__(self, node: LifecycleNode, runtime: Runtime) -> None:
+        self.inference, self.outputs = Worker("inference"), Worker("outputs")
+        self.turns = Turns(self.inference)
+        self.ended: list[str] = []
+        threads = self.inference, self.turns, self.outputs
+        self.cameras = {
+            name: Camera(node, *threads, each, Settings(), None, lambda name=name: self.ended.append(name), f"{name}/")
+            for name, each in zip(NAMES, runtimes_for(runtime, len(NAMES)), strict=True)
+        }
+        for camera in self.cameras.values():
+            camera.health.active = True
+
+    def put(self, name: str, index: int, apart_ns: int = 0) -> None:
+        """Leave an image in a camera's mailbox, as its subscription does."""
+        image = to_image(picture(index), Header())
+        stamp_ns = START_NS + index * FRAME_NS + apart_ns
+        image.header.stamp.sec, image.header.stamp.nanosec = divmod(stamp_ns, NS_PER_S)
+        self.put_image(name, image)
+
+    def put_image(self, name: str, image: Image) -> None:
+        stream = self.cameras[name].stream
+        if stream.mailbox.put((image, perf_counter())):
+            self.turns.queue(stream)
+
+    def busy(self) -> Event:
+        """Keep the inference thread at work until the event is set."""
+        done = Event()
+        self.inference.submit(done.wait)
+        return done
+
+    def wait(self) -> None:
+        """Until all that waits now is out."""
+        while any(camera.stream.waiting_stamp_ns is not None for camera in self.cameras.values()):
+            self.inference.submit(int).result(60)
+        self.inference.submit(int).result(60)
+        self.outputs.submit(int).result(60)
+
+    def counts(self, key: str) -> list[int]:
+        return [getattr(camera.health, key) for camera in self.cameras.values()]
+
+
+@pytest.fixture
+def node(domain_id: int) -> Iterator[LifecycleNode]:
+    context = Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    node = LifecycleNode("turns", context=context, enable_rosout=False)
+    yield node
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def runtime(random_model: Path) -> Runtime:
+    """An engine that gains by batches."""
+    return load_runtime(random_model, runtime="torch", precision="f32", input_size=(64, 128), threads=1)
+
+
+@pytest.fixture
+def rig(node: LifecycleNode, runtime: Runtime) -> Iterator[Rig]:
+    rig = Rig(node, runtime)
+    yield rig
+    assert rig.inference.stop(60)
+    assert rig.outputs.stop(60)
+
+
+def test_the_camera_that_has_waited_longest_is_next_however_many_images_others_send(rig: Rig) -> None:
+    far = 10 * NS_PER_S
+    for at in range(0, 40, 10):
+        done = rig.busy()
+        for index in range(5):
+            rig.put("front", at + index)
+        rig.put("left", at, far)
+        for index in range(5, 10):
+            rig.put("front", at + index)
+        rig.put("right", at, 2 * far)
+        done.set()
+        rig.wait()
+    assert rig.ended == ["front", "left", "right"] * 4
+    assert rig.counts("segmented") == [4, 4, 4]
+    assert [camera.stream.mailbox.dropped for camera in rig.cameras.values()] == [4 * 9, 0, 0]
+    assert rig.counts("batched") == [0, 0, 0]
+
+
+def test_a_batch_takes_along_whose_images_wait_and_are_close_in_time(rig: Rig) -> None:
+    done = rig.busy()
+    rig.put("front", 0)
+    rig.put("left", 0, 60_000_000)  # more than max_camera_time_diff_s
+    rig.put("right", 0, -50_000_000)
+    done.set()
+    rig.wait()
+    assert rig.counts("batched") == [1, 0, 1]
+    rig.put("left", 1)  # nobody else: not waited for
+    rig.wait()
+    assert rig.counts("segmented") == [1, 2, 1]
+    assert rig.counts("batched") == [1, 0, 1]
+    timing = rig.cameras["right"].health.stage_ms
+    assert set(timing) == {"wait", "convert", "preprocess", "encode", "decode", "postprocess", "stability", "publish"}
+    assert min(timing.values()) >= 0
+
+
+def test_a_bad_image_leaves_the_rest_of_a_batch(rig: Rig) -> None:
+    done = rig.busy()
+    bad = Image(encoding="rgb8", height=3, width=3)
+    bad.header.stamp.sec, bad.header.stamp.nanosec = divmod(START_NS, NS_PER_S)
+    rig.put("front", 0)
+    rig.put_image("left", bad)
+    rig.put("right", 0)
+    done.set()
+    rig.wait()
+    assert rig.counts("rejected") == [0, 1, 0]
+    assert rig.counts("batched") == [1, 0, 1]
+    assert rig.counts("segmented") == [1, 0, 1]
+
+
+def test_images_of_a_batch_that_fails_are_encoded_alone(
+    rig: Rig, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = type(runtime).encode_batch
+
+    def full(self: Runtime, images: np.ndarray, places: list[tuple[Runtime, int]]) -> None:
+        if len(images) > 1:
+            raise RuntimeError("out of memory")
+        batch(self, images, places)
+
+    alone = StreamSegmenter(runtime.another())
+    monkeypatch.setattr(type(runtime), "encode_batch", full)
+    for index in range(3):
+        done = rig.busy()
+        for name in NAMES:
+            rig.put(name, index)
+        done.set()
+        rig.wait()
+        expected = alone.step(Frame(picture(index), START_NS + index * FRAME_NS))
+        assert expected is not None
+        for camera in rig.cameras.values():
+            assert camera.health.segmentation is not None
+            np.testing.assert_array_equal(camera.health.segmentation.labels, expected.labels)
+    assert rig.counts("segmented") == [3, 3, 3]
+    assert rig.counts("batched") == rig.counts("failed") == [0, 0, 0]
+    assert not any(camera.segmenter.reset_counts for camera in rig.cameras.values())

@@ -1,0 +1,50 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from t2g_ros.labels import CAMVID11
+from t2g_ros.training.batches import Batches
+from t2g_ros.training.config import ConfigError, load_train_config
+from t2g_ros.training.copy_paste import paste
+from t2g_ros.training.sources import open_sources
+
+ROAD, CAR = CAMVID11.id_of("road"), CAMVID11.id_of("car")
+
+
+def test_what_one_class_covers_is_pasted_with_its_labels() -> None:
+    image, labels = np.full((60, 80, 3), 10, np.uint8), np.full((60, 80), ROAD, np.uint8)
+    donor, donor_labels = np.full((30, 40, 3), 100, np.uint8), np.zeros((30, 40), np.uint8)  # half the size
+    donor[16:20, 18:24], donor_labels[16:20, 18:24] = 200, CAR
+    kept = image.copy(), labels.copy()
+    sizes, places = [], []
+    for seed in range(20):
+        found, found_labels = paste(image, labels, donor, donor_labels, CAR, np.random.default_rng(seed))
+        assert set(np.unique(found_labels)) == {ROAD, CAR}
+        car = found_labels == CAR
+        assert found[car].mean() > 150
+        assert (found[~car] < 110).all()  # nothing of the donor but its car
+        sizes.append(car.sum())
+        places.append(np.argwhere(car).mean(axis=0))
+        assert places[-1][0] > 30  # below the horizon, where it was
+    assert 4 * 24 * 0.4 < min(sizes) < max(sizes) < 4 * 24 * 2.8
+    assert np.ptp([x for _, x in places]) > 20
+    np.testing.assert_array_equal(image, kept[0])
+    np.testing.assert_array_equal(labels, kept[1])
+
+
+def test_stills_are_pasted_into_where_the_config_says_so(config_file: Path) -> None:
+    stills = "sources=[{kind: stills, weight: 1, path: drive, labels: camvid11, paste: %s}]"
+    shares = []
+    for chance in (0.0, 1.0):
+        config = load_train_config(config_file, [stills % chance, "rare_class_temperature=0.05"])
+        batches = Batches(config, open_sources(config, config_file.parent))
+        clips = [batches.clip(0, index) for index in range(12)]
+        shares.append(np.mean([(clip.labels == CAR).mean() for clip in clips]))
+    assert shares[1] > 1.2 * shares[0]
+
+
+@pytest.mark.parametrize("wrong", ["sources.0.paste=0.5", "sources.1.paste=0.5"])
+def test_pasting_needs_stills_and_rare_classes(config_file: Path, wrong: str) -> None:
+    with pytest.raises(ConfigError, match=r"sources\[\d\]: paste is 0.5, expected 0: only stills are pasted into"):
+        load_train_config(config_file, [wrong])
