@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from t2g_ros.labels import (
     remap_table,
     space,
 )
+from t2g_ros.labels.palettes import recolored
 
 CITYSCAPES_TO_CAMVID11 = [3, 4, 1, 7, 7, 2, 6, 6, 5, IGNORE, 0, 9, 10, 8, IGNORE, IGNORE, IGNORE, IGNORE, 10]
 CITYSCAPES_TO_DGVSS15 = [0, 1, 2, 3, 4, 5, 6, 7, 8, IGNORE, 9, 10, 11, 12, 13, 13, IGNORE, 14, IGNORE]
@@ -37,6 +39,23 @@ def test_sizes_and_distinct_colours() -> None:
         assert s.palette.shape == (len(s), 3)
         assert s.palette.dtype == np.uint8
         assert len(np.unique(s.palette, axis=0)) == len(s)
+
+
+@pytest.mark.parametrize("own", SPACES.values(), ids=SPACES)
+def test_cividis_tells_every_class_by_its_lightness(own: LabelSpace) -> None:
+    other = recolored(own, "cividis")
+    assert (other.name, other.names) == (own.name, own.names)
+    lightness = cv2.cvtColor(other.palette[None], cv2.COLOR_RGB2LAB)[0, :, 0].astype(int)
+    assert np.diff(np.sort(lightness)).min() >= 4
+    # Neighbouring ids are often neighbours in the image, such as road and sidewalk.
+    assert np.abs(np.diff(lightness)).min() > 50
+    np.testing.assert_array_equal(other.colorize(np.uint8([[0, 255]]))[0], [other.palette[0], [0, 0, 0]])
+
+
+def test_the_own_palette_is_the_spaces_and_others_are_refused() -> None:
+    assert recolored(CITYSCAPES19, "own") is CITYSCAPES19
+    with pytest.raises(ValueError, match="palette 'pink': expected one of own, cividis"):
+        recolored(CITYSCAPES19, "pink")
 
 
 @pytest.mark.parametrize(("dst", "expected"), [(CAMVID11, CITYSCAPES_TO_CAMVID11), (DGVSS15, CITYSCAPES_TO_DGVSS15)])

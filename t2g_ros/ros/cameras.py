@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import perf_counter
-from typing import Any
+from time import monotonic_ns, perf_counter
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.lifecycle import LifecycleNode
-from rclpy.qos import QoSPresetProfiles, QoSProfile, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -17,21 +14,16 @@ from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.ros.deadline import DeadlineMode, Ladder
 from t2g_ros.ros.delivery import Delivery
 from t2g_ros.ros.health import CameraHealth, Verdict
+from t2g_ros.ros.image_subscription import ImageSubscription
 from t2g_ros.ros.parameters import Settings
 from t2g_ros.ros.publishers import SegmentationPublishers
+from t2g_ros.ros.qos import latest_only
+from t2g_ros.ros.rate_limit import RateLimit
 from t2g_ros.ros.stream import CameraStream
 from t2g_ros.ros.turns import Turns
 from t2g_ros.ros.worker import Worker
 from t2g_ros.runtimes import Runtime
 from t2g_ros.types import NS_PER_S
-
-
-def _latest_only() -> QoSProfile:
-    """Sensor-data QoS that holds one image: an older one is of no use."""
-    sensor_data = QoSPresetProfiles.SENSOR_DATA.value
-    return QoSProfile(
-        history=sensor_data.history, depth=1, reliability=sensor_data.reliability, durability=sensor_data.durability
-    )
 
 
 class Camera:
@@ -84,8 +76,10 @@ class Camera:
         self._report = report
         self._prefix = prefix
         self._outputs = SegmentationPublishers(node, prefix, runtime.labels)
-        self._subscriptions: list[Subscription] = []
-        self._was_matched = False
+        self._outputs.apply(settings)
+        self._images: ImageSubscription | None = None
+        self._infos: Subscription | None = None
+        self._rate_limit = RateLimit()
         self._newest_ns: int | None = None
         raw = settings.image_transport == "raw"
         self._image_type = Image if raw else CompressedImage
@@ -101,36 +95,28 @@ class Camera:
         health = self.health
         if health.segmented:
             self.reset("reactivation")
-        health.last_received_ns = health.incompatible_qos = health.problem = None
-        health.paused = self._was_matched = False
+        health.last_received_ns = health.problem = None
+        health.paused = False
         health.forget_lateness()
         health.active = True
-        overridable = QoSOverridingOptions.with_default_policies()
-        create = self._node.create_subscription
-        self._subscriptions = [
-            create(
-                self._image_type,
-                self.health.topic,
-                self._on_image,
-                _latest_only(),
-                event_callbacks=self._events(),
-                qos_overriding_options=overridable,
-            ),
-            create(
-                CameraInfo,
-                f"{self._prefix}camera_info",
-                self._on_info,
-                _latest_only(),
-                qos_overriding_options=overridable,
-            ),
-        ]
+        self._images = ImageSubscription(self._node, self._image_type, health, self._on_image, self.reset, self._report)
+        self._infos = self._node.create_subscription(
+            CameraInfo,
+            f"{self._prefix}camera_info",
+            self._on_info,
+            latest_only(),
+            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+        )
 
     def stop(self) -> None:
         """Unsubscribe. A frame on the other threads may still finish; wait for them, in their order, to be sure."""
         self.health.active = False
-        for subscription in self._subscriptions:
-            self._node.destroy_subscription(subscription)
-        self._subscriptions = []
+        images, self._images = self._images, None
+        if images:
+            images.destroy()
+        if self._infos:
+            self._node.destroy_subscription(self._infos)
+            self._infos = None
         self.stream.mailbox.take()
 
     def destroy(self) -> None:
@@ -140,6 +126,7 @@ class Camera:
     def apply(self, settings: Settings) -> None:
         """Take over what may change while the camera runs."""
         self.settings = self.stream.settings = settings
+        self._outputs.apply(settings)
         self._worker.submit(self.stream.apply, settings)
 
     def reset(self, cause: str) -> None:
@@ -153,6 +140,8 @@ class Camera:
         A player's first images may come before its first tick, and the stamps tell the jump themselves.
         """
         now_ns = self._node.get_clock().now().nanoseconds
+        if self.health.last_received_ns is not None:
+            self.health.last_received_ns = now_ns  # a silence is counted anew: what was jumped over was none
         newest_ns, max_gap_ns = self._newest_ns, self.settings.max_gap_s * NS_PER_S
         if newest_ns is not None and not 0 <= now_ns - newest_ns <= max_gap_ns:
             self.reset("clock_jump")
@@ -167,7 +156,10 @@ class Camera:
     def verdict(self) -> Verdict:
         """How the camera is doing now."""
         now_ns = self._node.get_clock().now().nanoseconds
-        verdict = self.health.verdict(now_ns, self.settings, self.publishers)
+        images = self._images
+        if images:
+            images.look()
+        verdict = self.health.verdict(now_ns, monotonic_ns(), self.settings, self.publishers)
         return self.deadline.verdict(verdict) if self.deadline else verdict
 
     @property
@@ -178,17 +170,8 @@ class Camera:
     @property
     def publishers(self) -> int:
         """How many publishers of the image topic this camera is connected to."""
-        if not self._subscriptions:
-            return 0
-        image = self._subscriptions[0]
-        if hasattr(image, "get_publisher_count"):
-            from rclpy.exceptions import InvalidHandle  # Humble has it elsewhere
-
-            try:
-                return image.get_publisher_count()
-            except InvalidHandle:  # the other thread has just unsubscribed
-                return 0
-        return self._node.count_publishers(self.health.topic)  # Humble knows only who is there
+        images = self._images
+        return images.publishers if images else 0
 
     @property
     def subscribers(self) -> int:
@@ -198,15 +181,17 @@ class Camera:
     def _on_image(self, msg: Image | CompressedImage) -> None:
         health = self.health
         health.received += 1
-        self._newest_ns = msg.header.stamp.sec * NS_PER_S + msg.header.stamp.nanosec
+        stamp_ns = self._newest_ns = msg.header.stamp.sec * NS_PER_S + msg.header.stamp.nanosec
         health.last_received_ns = self._node.get_clock().now().nanoseconds
-        health.incompatible_qos = None  # this camera's fits
         if not health.enabled:
             return
         wanted = self._outputs.subscribers() > 0
         if health.paused and wanted:
             self._resume()
         health.paused = not wanted
+        if wanted and not self._rate_limit.admits(stamp_ns, self.settings.max_rate_hz):
+            health.skipped += 1
+            return
         if wanted and self.stream.mailbox.put((msg, perf_counter())):
             self._turns.queue(self.stream)
         if not wanted:
@@ -220,29 +205,3 @@ class Camera:
 
     def _on_info(self, msg: CameraInfo) -> None:
         self.stream.info = msg
-
-    def _events(self) -> SubscriptionEventCallbacks:
-        callbacks: dict[str, Any] = {"incompatible_qos": self._on_incompatible_qos, "message_lost": self._on_lost}
-        try:
-            return SubscriptionEventCallbacks(**callbacks, matched=self._on_matched)
-        except TypeError:  # Humble has no such event
-            return SubscriptionEventCallbacks(**callbacks)
-
-    def _on_incompatible_qos(self, info: object) -> None:
-        policy = qos_policy_name_from_kind(info.last_policy_kind)  # type: ignore[attr-defined]
-        self.health.incompatible_qos = (
-            f"a publisher on {self.health.topic} offers {policy.lower()} that this subscription cannot take; "
-            f"set qos_overrides.{self.health.topic}.subscription.* to match it"
-        )
-        self._node.get_logger().error(self.health.incompatible_qos)
-        self._report()
-
-    def _on_lost(self, info: object) -> None:
-        self.health.lost = info.total_count  # type: ignore[attr-defined]
-
-    def _on_matched(self, info: object) -> None:
-        # A driver that crashed stays matched until its lease ends, so the newcomer tells, and not the count.
-        if info.total_count_change > 0:  # type: ignore[attr-defined]
-            if self._was_matched:
-                self.reset("camera_restart")
-            self._was_matched = True

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic_ns, perf_counter
 
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 
 from t2g_ros.inference.stability import StabilityMonitor
+from t2g_ros.inference.stability_alarm import StabilityAlarm
 from t2g_ros.ros.camera_info import fits
 from t2g_ros.ros.faults import faults_counted
 from t2g_ros.ros.health import CameraHealth
@@ -31,7 +32,7 @@ class Parcel:
     stage_ms: dict[str, float]
     """Stages of the frame until now."""
     started_ns: int
-    """Node time when the engine took the frame."""
+    """Steady time when the engine took the frame."""
     ready: float
     """When the engine was done with it, `perf_counter` seconds."""
 
@@ -61,6 +62,7 @@ class Delivery:
         self._health = health
         self._report = report
         self._stability = StabilityMonitor()
+        self._alarm = StabilityAlarm()
         self._last: Future[None] | None = None
 
     def hand_over(self, parcel: Parcel) -> None:
@@ -90,5 +92,5 @@ class Delivery:
         }
         health.segmented += 1
         health.segmentation, health.stability = segmentation, stability
-        now_ns = self._node.get_clock().now().nanoseconds
-        health.finished(parcel.stage_ms | times_ms, now_ns, settings.max_allowed_processing_time_ms)
+        health.alarms = self._alarm.update(stability, segmentation.frame.stamp_ns, settings.stability_limits)
+        health.finished(parcel.stage_ms | times_ms, monotonic_ns(), settings.max_allowed_processing_time_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from threading import Lock
+from time import monotonic_ns
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
@@ -87,7 +88,7 @@ class Diagnostics:
     def _camera_status(self, camera: Camera, verdict: Verdict) -> DiagnosticStatus:
         health, settings = camera.health, camera.settings
         segmentation, stability = health.segmentation, health.stability
-        now_ns = self._node.get_clock().now().nanoseconds
+        now_ns = monotonic_ns()
         processing_ms = health.processing_ms(now_ns)
         delay_ms = health.delay_ms(now_ns, settings.max_allowed_processing_time_ms)
         values: dict[str, Any] = {
@@ -101,6 +102,7 @@ class Diagnostics:
             "frames_segmented": health.segmented,
             "frames_batched": health.batched,
             "frames_dropped": camera.stream.mailbox.dropped,
+            "frames_skipped": health.skipped,
             "frames_lost": health.lost,
             "frames_rejected": health.rejected,
             "frames_failed": health.failed,
@@ -127,6 +129,8 @@ class Diagnostics:
             "clip_span_s": segmentation and segmentation.clip_span_s,
             "memory_bytes": camera.memory_bytes,
         }
+        for measure in ("mean_flicker", "mean_temporal_consistency"):
+            values[f"is_{measure}_in_range"] = None if values[measure] is None else measure not in health.alarms
         if camera.deadline:
             values |= camera.deadline.values()
         resets = dict(camera.segmenter.reset_counts)

@@ -24,12 +24,15 @@ class State(str, Enum):
     INACTIVE = "inactive"
     DISABLED = "disabled"
     INCOMPATIBLE_QOS = "incompatible_qos"
+    NO_CLOCK = "no_clock"
     WAITING = "waiting"
     STALE = "stale"
     PAUSED = "paused"
     REJECTED = "rejected"
     ERROR = "error"
+    TWO_PUBLISHERS = "two_publishers"
     LATE = "late"
+    UNSTABLE = "unstable"
     OK = "ok"
 
 
@@ -61,23 +64,30 @@ class CameraHealth:
     failed: int = 0
     lost: int = 0
     """Frames that DDS says it lost on the way."""
+    skipped: int = 0
+    """Frames above `max_rate_hz`."""
     last_received_ns: int | None = None
     """Node time of the last image, None since activation."""
     incompatible_qos: str | None = None
+    """Which publishers' QoS does not fit, None if all do."""
+    interleaved: str | None = None
+    """Whose images come mixed on the topic, None if all are of one publisher."""
     problem: tuple[State, str] | None = None
     """Why the last frame gave no mask; None if it gave one."""
     segmentation: Segmentation | None = None
     stability: Stability | None = None
+    alarms: dict[str, str] = field(default_factory=dict)
+    """What is unstable, by the name of the measure."""
     stage_ms: dict[str, float] = field(default_factory=dict)
     """Disjoint stages of the last frame; their sum is its processing time."""
     recent_ms: deque[tuple[float, ...]] = field(default_factory=lambda: deque(maxlen=RECENT_FRAMES))
     """The `STAGES` of the last frames."""
     started_ns: int | None = None
-    """Node time when the engine took the frame that it took last, None once that is out."""
+    """Steady time when the engine took the frame that it took last, None once that is out."""
     late_since_ns: int | None = None
-    """Node time when the first of the last frames, all of them late, came; None if the last was in time."""
+    """Steady time when the first of the last frames, all of them late, came; None if the last was in time."""
     ready_ns: int | None = None
-    """Node time when the last frame was ready."""
+    """Steady time when the last frame was ready."""
 
     def started(self, now_ns: int) -> None:
         """Note that the engine takes a frame."""
@@ -119,8 +129,7 @@ class CameraHealth:
             return (now_ns - (late_since or started)) / 1e6
         if self.ready_ns is None:
             return None
-        # A clock that jumped back must not make a delay negative.
-        return max(0, self.ready_ns - late_since) / 1e6 if late_since is not None else 0.0
+        return (self.ready_ns - late_since) / 1e6 if late_since is not None else 0.0
 
     def percentiles_ms(self, percent: float) -> dict[str, float]:
         """That percentile over the last frames, by stage and of their `total`; empty before the first."""
@@ -130,13 +139,22 @@ class CameraHealth:
         values = np.percentile(np.column_stack([stages, stages.sum(axis=1)]), percent, axis=0)
         return dict(zip((*STAGES, "total"), values.tolist(), strict=True))
 
-    def verdict(self, now_ns: int, settings: Settings, publishers: int) -> Verdict:
-        """Sum it up at the node time `now_ns`, with so many publishers on the image topic."""
+    def verdict(self, now_ns: int, steady_ns: int, settings: Settings, publishers: int) -> Verdict:
+        """Sum it up.
+
+        Args:
+            now_ns: node time, in which a silence is measured; 0 until simulation time has begun.
+            steady_ns: steady time, in which frames are late: work takes as long at any speed of playback.
+            settings: the limits.
+            publishers: on the image topic.
+        """
         ok, warn, error = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
         if not self.active:
             return Verdict(State.INACTIVE, ok, "inactive: the node is not active")
         if not self.enabled:
             return Verdict(State.DISABLED, ok, "disabled by ~/enable")
+        if not now_ns:
+            return Verdict(State.NO_CLOCK, warn, "use_sim_time is true, but /clock has told no time yet")
         silence_s = None if self.last_received_ns is None else (now_ns - self.last_received_ns) / NS_PER_S
         silent = silence_s is None or silence_s > settings.stale_after_s
         if silent and self.incompatible_qos:
@@ -154,7 +172,12 @@ class CameraHealth:
             return Verdict(State.PAUSED, ok, "paused: nobody subscribes to an output")
         if self.problem:
             return Verdict(self.problem[0], error, self.problem[1])
-        return self._timing(now_ns, settings)
+        if self.interleaved:
+            return Verdict(State.TWO_PUBLISHERS, warn, self.interleaved)
+        timing = self._timing(steady_ns, settings)
+        if timing.state == State.OK and self.alarms:
+            return Verdict(State.UNSTABLE, warn, f"unstable: {'; '.join(self.alarms.values())}")
+        return timing
 
     def _timing(self, now_ns: int, settings: Settings) -> Verdict:
         allowed_ms = settings.max_allowed_processing_time_ms

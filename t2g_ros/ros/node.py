@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from functools import partial
 from time import monotonic, perf_counter
@@ -180,6 +181,9 @@ class SegmentNode(LifecycleNode):
             self._jump = None
         self._diagnostics.cameras, self._diagnostics.runtime = (), None
         self._destroy_cameras()
+        # Cameras and their subscriptions refer to each other; the engine's memory and threads must not wait for the
+        # collector's own time, as the next one may need the room.
+        gc.collect()
         self._diagnostics.set_model_state(DiagnosticStatus.WARN, "unconfigured: no model is loaded")
 
     def _await(self, worker: Worker, job: Callable[..., Any], **kwargs: Any) -> Any:
@@ -231,8 +235,9 @@ class SegmentNode(LifecycleNode):
             self.get_logger().warning(problem)
             return SetParametersResult(successful=False, reason=problem)
         self.parameters.accept(changes)
-        for camera in self._cameras:
-            camera.apply(self.parameters.with_changes(changes))
+        if self.parameters.concerns(changes):
+            for camera in self._cameras:
+                camera.apply(self.parameters.with_changes(changes))
         return SetParametersResult(successful=True)
 
 

@@ -12,9 +12,12 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from t2g_ros.inference.segmenter import OUTPUT_RESOLUTIONS
+from t2g_ros.inference.stability_alarm import StabilityLimits
+from t2g_ros.labels.palettes import PALETTES
 from t2g_ros.runtimes import PRECISIONS, RUNTIMES
 
 TRANSPORTS = ("raw", "compressed")
+OUTPUTS = ("mask", "confidence", "stability", "color", "overlay", "camera_info")
 START = "fixed at start"
 CONFIGURE = "settable while unconfigured"
 LIVE = "settable at any time"
@@ -95,6 +98,22 @@ class Settings:
         low=0.0,
         high=1.0,
     )
+    palette: str = _parameter(
+        "own",
+        "Colours of color, overlay and labels: own are the model's, cividis differ in lightness for any colour vision.",
+        LIVE,
+        choices=PALETTES,
+    )
+    outputs: list[str] = _parameter(  # noqa: RUF009 (returns a field)
+        list(OUTPUTS), "Which topics to offer; the others are neither advertised nor computed.", LIVE, choices=OUTPUTS
+    )
+    max_rate_hz: float = _parameter(
+        0.0,
+        "Images above this rate, by their stamps, are skipped and counted as frames_skipped; 0 segments all.",
+        LIVE,
+        low=0.0,
+        high=1000.0,
+    )
     stale_after_s: float = _parameter(
         2.0, "A camera silent for longer is reported as stale, seconds.", LIVE, low=0.05, high=3600.0
     )
@@ -104,6 +123,32 @@ class Settings:
     max_acceptable_consecutive_delay_ms: float = _parameter(
         1000.0, "Frames late for longer than this raise an error, milliseconds.", LIVE, low=0.1, high=600000.0
     )
+    max_mean_flicker: float = _parameter(
+        1.0,
+        "A higher mean_flicker, the share of labels that change from frame to frame, is unstable; 1 is never reached.",
+        LIVE,
+        low=0.0,
+        high=1.0,
+    )
+    min_mean_temporal_consistency: float = _parameter(
+        0.0,
+        "A lower mean_temporal_consistency, the share of labels that follow motion, is unstable; 0 is never reached.",
+        LIVE,
+        low=0.0,
+        high=1.0,
+    )
+    unstable_after_s: float = _parameter(
+        2.0,
+        "For how long it has to be unstable before that is a warning, seconds of stamps.",
+        LIVE,
+        low=0.0,
+        high=600.0,
+    )
+
+    @property
+    def stability_limits(self) -> StabilityLimits:
+        """What the masks' stability is judged by."""
+        return StabilityLimits(self.max_mean_flicker, self.min_mean_temporal_consistency, after_s=self.unstable_after_s)
 
 
 def _table() -> dict[str, Field[Any]]:
@@ -113,8 +158,10 @@ def _table() -> dict[str, Field[Any]]:
 def problem_with(name: str, value: Any) -> str | None:
     """Say what is wrong with a value beyond its type and range, which rclpy checks; None if nothing is."""
     choices = _table()[name].metadata["choices"]
-    if choices and value not in choices:
+    if isinstance(value, str) and choices and value not in choices:
         return f"parameter {name}: found '{value}', expected one of {', '.join(choices)}"
+    if name == "outputs" and (not value or not set(value) <= set(choices)):
+        return f"parameter {name}: found {list(value)}, expected one or more of {', '.join(choices)}"
     if name == "input_size":
         sides = list(value)
         if len(sides) != 2 or (sides != [0, 0] and any(side <= 0 or side % 64 for side in sides)):
@@ -157,8 +204,13 @@ class Parameters:
         unset = Parameter("unset")
         values = {name: self._node.get_parameter_or(name, unset).value for name in _table()}
         values |= {change.name: change.value for change in changes if change.name in values}
-        values |= {name: list(values[name] or []) for name in ("input_size", "cameras")}
+        values |= {name: list(values[name] or []) for name in ("input_size", "cameras", "outputs")}
         return Settings(**values)
+
+    @staticmethod
+    def concerns(changes: list[Parameter]) -> bool:
+        """Whether any of the changes is of these parameters, and not of those that rclpy declares with each topic."""
+        return any(change.name in _table() for change in changes)
 
     def check(self, changes: list[Parameter], *, unconfigured: bool) -> str | None:
         """Return why the changes cannot be made, None if they can."""
@@ -196,7 +248,8 @@ def _descriptor(entry: Field[Any], default: Any) -> ParameterDescriptor:
     metadata = entry.metadata
     constraints = metadata["when"]
     if metadata["choices"]:
-        constraints = f"one of {', '.join(metadata['choices'])}; {constraints}"
+        count = "one or more" if isinstance(default, list) else "one"
+        constraints = f"{count} of {', '.join(metadata['choices'])}; {constraints}"
     descriptor = ParameterDescriptor(
         description=metadata["description"],
         additional_constraints=constraints,

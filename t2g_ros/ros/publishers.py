@@ -6,6 +6,8 @@ What nobody subscribes to is neither built nor published: all of it is volatile,
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -19,8 +21,10 @@ from std_msgs.msg import String
 
 from t2g_ros.drawing import overlay
 from t2g_ros.labels import LabelSpace
+from t2g_ros.labels.palettes import recolored
 from t2g_ros.ros.camera_info import scaled
 from t2g_ros.ros.images import header_of, to_image
+from t2g_ros.ros.parameters import Settings
 from t2g_ros.types import Segmentation
 
 # Reliable serves best-effort subscribers too; a few deep, so that a recorder that pauses loses nothing.
@@ -36,6 +40,9 @@ LATCHED_QOS = QoSProfile(
 class SegmentationPublishers:
     """The `segmentation/...` topics of one camera.
 
+    `labels` and `label_info` are always offered, the others as `apply` says. Topics come and go on the executor's
+    thread while messages go out on another.
+
     Args:
         node: who publishes.
         prefix: put before the topic names, empty or ending in a slash.
@@ -44,14 +51,10 @@ class SegmentationPublishers:
 
     def __init__(self, node: Node, prefix: str, space: LabelSpace) -> None:
         self._node = node
-        self._space = space
+        self._own_space = self._space = space
         self._topic = f"{prefix}segmentation"
-        self._mask = self._image("mask")
-        self._confidence = self._image("confidence")
-        self._stability = self._image("stability")
-        self._color = self._image("color")
-        self._overlay = self._image("overlay")
-        self._camera_info = self._create(CameraInfo, "camera_info", MASK_QOS)
+        self._offered: dict[str, Publisher] = {}
+        self._lock = Lock()  # so that no topic is taken down under a message
         self._labels = self._create(String, "labels", LATCHED_QOS)
         self._label_info: Publisher | None = None
         try:
@@ -61,10 +64,22 @@ class SegmentationPublishers:
         except ImportError:  # not on PyPI; `labels` says the same
             pass
 
+    def apply(self, settings: Settings) -> None:
+        """Offer the outputs that are wanted and no others, in the colours that are wanted."""
+        with self._lock:
+            for name in self._offered.keys() - set(settings.outputs):
+                self._node.destroy_publisher(self._offered.pop(name))
+            for name in set(settings.outputs) - self._offered.keys():
+                self._offered[name] = self._create(CameraInfo if name == "camera_info" else Image, name, MASK_QOS)
+        space = recolored(self._own_space, settings.palette)
+        if (space.palette != self._space.palette).any():
+            self._space = space
+            self.publish_labels()
+
     def subscribers(self) -> int:
         """How many subscribers there are to anything that has to be computed."""
-        outputs = (self._mask, self._confidence, self._stability, self._color, self._overlay, self._camera_info)
-        return sum(publisher.get_subscription_count() for publisher in outputs)
+        with self._lock:
+            return sum(publisher.get_subscription_count() for publisher in self._offered.values())
 
     def publish_labels(self) -> None:
         """Tell present and future subscribers what the class ids mean."""
@@ -80,41 +95,46 @@ class SegmentationPublishers:
     def publish_mask(self, segmentation: Segmentation, info: CameraInfo | None) -> None:
         """Publish mask and confidence, and the calibration that goes with them if the camera has one."""
         header = header_of(segmentation.frame)
-        if self._mask.get_subscription_count():
-            self._mask.publish(to_image(segmentation.labels, header))
-        if self._confidence.get_subscription_count():
-            self._confidence.publish(to_image(segmentation.confidence, header))
+        self._publish("mask", lambda: to_image(segmentation.labels, header))
+        self._publish("confidence", lambda: to_image(segmentation.confidence, header))
         if info is not None:
             height, width = segmentation.labels.shape
-            self._camera_info.publish(scaled(info, segmentation.frame.size, (height, width), header))
+            self._publish("camera_info", lambda: scaled(info, segmentation.frame.size, (height, width), header))
 
     def publish_stability(self, segmentation: Segmentation, stability: NDArray[np.uint8]) -> None:
         """Publish the (h, w) uint8 stability map at the mask's size."""
-        if not self._stability.get_subscription_count():
-            return
-        height, width = segmentation.labels.shape
-        resized = cv2.resize(stability, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        self._stability.publish(to_image(np.asarray(resized, np.uint8), header_of(segmentation.frame)))
+
+        def resized() -> Image:
+            height, width = segmentation.labels.shape
+            pixels = cv2.resize(stability, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+            return to_image(np.asarray(pixels, np.uint8), header_of(segmentation.frame))
+
+        self._publish("stability", resized)
 
     def publish_pictures(self, segmentation: Segmentation, alpha: float) -> None:
         """Draw and publish what people look at."""
-        header = header_of(segmentation.frame)
-        if self._color.get_subscription_count():
-            self._color.publish(to_image(self._space.colorize(segmentation.labels), header))
-        if self._overlay.get_subscription_count():
-            drawn = overlay(segmentation.frame.rgb, segmentation.labels, self._space, alpha)
-            self._overlay.publish(to_image(drawn, header))
+        header, labels, space = header_of(segmentation.frame), segmentation.labels, self._space
+        self._publish("color", lambda: to_image(space.colorize(labels), header))
+        self._publish("overlay", lambda: to_image(overlay(segmentation.frame.rgb, labels, space, alpha), header))
 
     def destroy(self) -> None:
         """Take the topics down."""
-        pictures = (self._mask, self._confidence, self._stability, self._color, self._overlay)
-        publishers = (*pictures, self._camera_info, self._labels, self._label_info)
-        for publisher in publishers:
-            if publisher is not None:
-                self._node.destroy_publisher(publisher)
+        with self._lock:
+            publishers = [*self._offered.values(), self._labels, self._label_info]
+            self._offered.clear()
+            for publisher in publishers:
+                if publisher is not None:
+                    self._node.destroy_publisher(publisher)
 
-    def _image(self, name: str) -> Publisher:
-        return self._create(Image, name, MASK_QOS)
+    def _publish(self, name: str, make: Callable[[], Image | CameraInfo]) -> None:
+        """Publish what `make` returns, which is not called while nobody subscribes."""
+        with self._lock:
+            publisher = self._offered.get(name)
+            wanted = publisher is not None and publisher.get_subscription_count() > 0
+        msg = make() if wanted else None
+        with self._lock:
+            if publisher and msg and self._offered.get(name) is publisher:
+                publisher.publish(msg)
 
     def _create(self, kind: type, name: str, qos: QoSProfile) -> Publisher:
         return self._node.create_publisher(

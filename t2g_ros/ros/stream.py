@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from time import perf_counter
+from time import monotonic_ns, perf_counter
 
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
@@ -30,7 +30,7 @@ class Turn:
     arrived: float
     """When it came, `perf_counter` seconds."""
     started_ns: int
-    """Node time when it was taken."""
+    """Steady time when it was taken."""
     convert_ms: float
 
 
@@ -38,7 +38,7 @@ class CameraStream:
     """Segments one camera's images. Everything but the fields and the queue of resets is the inference thread's.
 
     Args:
-        node: gives the time.
+        node: logs.
         segmenter: of the camera.
         deadline: switches the segmenter; None without that mode.
         delivery: takes the masks.
@@ -101,7 +101,7 @@ class CameraStream:
             return None
         # After taking the image: it may have arrived after a reset that is still queued behind this job.
         self.apply_resets()
-        started_ns = self._node.get_clock().now().nanoseconds
+        started_ns = monotonic_ns()
         self.health.started(started_ns)
         with faults_counted(self.health, self._node):
             msg, arrived = letter

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from t2g_ros import __version__
@@ -15,6 +17,7 @@ from t2g_ros import __version__
 log = logging.getLogger(__name__)
 
 CHECKSUM = "sha256"
+KEY_LENGTH = 32
 
 
 def cache_dir() -> Path:
@@ -31,14 +34,14 @@ def content_key(files: list[Path], *facts: str) -> str:
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     for fact in facts:
         digest.update(b"\0" + fact.encode())
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()[:KEY_LENGTH]
 
 
 def cached_folder(key: str, build: Callable[[Path], None]) -> Path | None:
     """Return the folder of `key`, built by `build(folder)` if it is not there yet or is damaged.
 
     The folder is built beside its final place and renamed, so other processes see all of it or nothing; its
-    checksum tells what a power cut leaves behind.
+    checksum tells what a power cut leaves behind. What a process that ended while it built left is removed.
     Returns None when the cache cannot be written; then the caller builds in memory.
     """
     final = cache_dir() / key
@@ -49,7 +52,11 @@ def cached_folder(key: str, build: Callable[[Path], None]) -> Path | None:
         shutil.rmtree(final, ignore_errors=True)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=final.parent))
+        with _locked(final.parent):  # so that no folder is swept between its making and its locking
+            _sweep(final.parent)
+            partial = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=final.parent))
+            building = os.open(partial, os.O_RDONLY)
+            _lock(building)
     except OSError:
         return None
     try:
@@ -61,7 +68,41 @@ def cached_folder(key: str, build: Callable[[Path], None]) -> Path | None:
         return final if _intact(final) else None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        os.close(building)
     return final
+
+
+def _sweep(cache: Path) -> None:
+    """Remove the folders in which nobody builds any more."""
+    for folder in cache.glob(f".{'[0-9a-f]' * KEY_LENGTH}-*"):  # no others: users choose where the cache lies
+        try:
+            with _locked(folder, wait=False):
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # another process builds there, or is done with it
+            continue
+
+
+@contextmanager
+def _locked(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Hold the lock of a folder, which the system takes back from a process however it ends.
+
+    Raises:
+        OSError: there is no such folder, or it is locked and this should not wait.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if wait:
+            _lock(descriptor)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    with suppress(OSError):  # a network's file system without locks: nothing is swept there
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
 def _intact(folder: Path) -> bool:

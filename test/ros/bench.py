@@ -21,6 +21,7 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -219,3 +220,25 @@ class Bench:
         self.executor.shutdown()
         self.node.destroy_node()
         rclpy.shutdown(context=self.context)
+
+
+class Player:
+    """Plays ticks of simulation time to a node that follows it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._clock = bench.node.create_publisher(Clock, "/clock", 10)
+        bench.until(self._clock.get_subscription_count, "the node to follow /clock")
+
+    def tick(self, ns: int) -> None:
+        """Tell the time until the node has taken it, which the stamps of its diagnostics show."""
+        msg = Clock()
+        msg.clock.sec, msg.clock.nanosec = divmod(ns, 1_000_000_000)
+        bench = self._bench
+
+        def taken() -> bool:
+            # Again and again, as a player does: the node takes ticks as best they come.
+            self._clock.publish(msg)
+            return bool(bench.diagnostics) and stamp_ns(bench.diagnostics[-1]) == ns
+
+        bench.until(taken, "the time in diagnostics")

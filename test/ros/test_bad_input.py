@@ -7,11 +7,9 @@ import cv2
 import numpy as np
 import pytest
 from lifecycle_msgs.msg import Transition
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
-from .bench import FRAME_NS, ROOT, START_NS, Bench, NodeProcess, picture, pixels, stamp_ns
+from .bench import FRAME_NS, ROOT, START_NS, Bench, NodeProcess, Player, picture, pixels, stamp_ns
 
 Start = Callable[..., NodeProcess]
 
@@ -159,7 +157,6 @@ def test_breaks_in_the_stream_empty_the_memory_and_are_counted_by_cause(bench: B
 def test_a_jump_of_the_simulation_clock_empties_the_memory(
     bench: Bench, start_node: Start, configured_again: bool
 ) -> None:
-    clock = bench.node.create_publisher(Clock, "/clock", 10)
     start_node(use_sim_time=True)
     bench.ready()
     if configured_again:
@@ -168,15 +165,7 @@ def test_a_jump_of_the_simulation_clock_empties_the_memory(
         for transition in again:
             assert bench.transition(transition)
         bench.ready()
-    bench.until(clock.get_subscription_count, "the node to follow /clock")
-
-    def tick(ns: int) -> None:
-        msg = Clock()
-        msg.clock.sec, msg.clock.nanosec = divmod(ns, 1_000_000_000)
-        clock.publish(msg)
-        # Diagnostics are stamped with simulation time, which shows that the tick has arrived.
-        bench.until(lambda: bench.diagnostics and stamp_ns(bench.diagnostics[-1]) == ns, "the time in diagnostics")
-
+    tick = Player(bench).tick
     tick(START_NS)
     bench.segment(bench.image(0))
     before = int(bench.wait_value("frames_segmented", "1").get("resets_clock_jump", 0))
@@ -203,18 +192,6 @@ def test_a_silent_camera_is_stale_until_it_speaks(bench: Bench, start_node: Star
     assert "expected one within 0.5 s" in stale.message
     bench.segment(bench.image(1))
     bench.wait_status("ok", len(bench.statuses) - 2)
-
-
-def test_a_publisher_whose_qos_does_not_fit_is_named(bench: Bench, start_node: Start) -> None:
-    bench.node.destroy_publisher(bench.camera)
-    bench.camera = bench.node.create_publisher(
-        Image, "image_raw", QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-    )
-    start_node("-p", "qos_overrides./image_raw.subscription.reliability:=reliable")
-    status = bench.wait_status("incompatible_qos")
-    assert status.level == b"\2"
-    assert "reliability" in status.message
-    assert "qos_overrides./image_raw.subscription" in status.message
 
 
 def spoiled_models(model: Path, folder: Path) -> dict[str, tuple[Path, str]]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
@@ -12,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
-from rosgraph_msgs.msg import Clock
+from std_srvs.srv import Trigger
 
 from t2g_ros.cli import main
 from t2g_ros.sources import open_source
 from t2g_ros.sources.bags.camera_writer import CameraBagWriter
 
-from .bench import FRAME_NS, ROOT, START_NS, Bench, NodeProcess, pixels, stamp_ns
+from .bench import FRAME_NS, ROOT, START_NS, Bench, NodeProcess, Player, pixels, stamp_ns
 
 Start = Callable[..., NodeProcess]
 FRAMES = 20
@@ -81,23 +84,6 @@ def test_the_live_masks_of_a_bag_equal_those_of_evaluate_bit_for_bit(
             np.testing.assert_array_equal(np.frombuffer(msg.data, np.uint8), expected.data)
 
 
-class Player:
-    """Plays images and ticks of simulation time to a node that follows it."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self._clock = bench.node.create_publisher(Clock, "/clock", 10)
-        bench.until(self._clock.get_subscription_count, "the node to follow /clock")
-
-    def tick(self, ns: int) -> None:
-        """Tell the time and wait until the node has taken it, which the stamps of its diagnostics show."""
-        msg = Clock()
-        msg.clock.sec, msg.clock.nanosec = divmod(ns, 1_000_000_000)
-        self._clock.publish(msg)
-        bench = self._bench
-        bench.until(lambda: bench.diagnostics and stamp_ns(bench.diagnostics[-1]) == ns, "the time in diagnostics")
-
-
 @pytest.mark.parametrize("tick_first", [True, False])
 def test_every_round_of_a_loop_starts_with_an_empty_memory_once(
     bench: Bench, start_node: Start, tick_first: bool
@@ -148,6 +134,77 @@ def test_a_pause_of_the_player_keeps_memory_and_state(bench: Bench, start_node: 
     assert stamp_ns(mask) == START_NS + FRAME_NS
     assert (values["clip_frames"], values["resets"]) == ("2", "0")
     assert node.alive
+
+
+def test_time_that_begins_late_is_told_and_costs_no_frame(bench: Bench, start_node: Start) -> None:
+    start_node(use_sim_time=True, max_allowed_processing_time_ms=60000.0)
+    bench.ready()
+    for i in range(2):
+        bench.segment(bench.image(i))
+    status = bench.wait_status("no_clock")
+    assert status.level == b"\1"
+    assert "use_sim_time is true, but /clock has told no time yet" in status.message
+    seen = len(bench.statuses)
+    player = Player(bench)
+    player.tick(START_NS + FRAME_NS)
+    bench.segment(bench.image(2))
+    values = bench.wait_value("frames_segmented", "3")
+    assert (values["state"], values["resets"]) == ("ok", "0")
+    assert not bench.status("stale", seen)
+
+
+def test_jumps_of_the_clock_empty_the_memory_and_are_no_silence(bench: Bench, start_node: Start) -> None:
+    start_node(use_sim_time=True, stale_after_s=1.0, max_allowed_processing_time_ms=60000.0)
+    bench.ready()
+    player = Player(bench)
+    seen = len(bench.statuses)
+    for jumps, seconds in enumerate((0, 60, -60)):
+        start_ns = START_NS + seconds * 10**9
+        player.tick(start_ns)
+        for i in range(2):
+            mask = bench.segment(bench.image(i, stamp=start_ns + i * FRAME_NS))
+            assert stamp_ns(mask) == start_ns + i * FRAME_NS
+            values = bench.wait_value("frames_segmented", str(2 * jumps + i + 1))
+            assert (values["state"], values["clip_frames"]) == ("ok", str(i + 1))
+        assert values["resets"] == values.get("resets_clock_jump", "0") == str(jumps)
+    assert not bench.status("stale", seen)
+    # The last image came at a time that is a minute ahead now: a silence is noticed all the same.
+    player.tick(start_ns - 60 * 10**9)
+    player.tick(start_ns - 58_500_000_000)
+    bench.wait_value("state", "stale")
+
+
+@pytest.mark.parametrize("rate", [0.5, 5.0])
+def test_a_bag_gives_the_same_stream_at_any_speed(
+    bench: Bench, start_node: Start, domain_id: int, drive_bag: Path, rate: float
+) -> None:
+    bench.node.destroy_publisher(bench.camera)
+    start_node(use_sim_time=True, max_allowed_processing_time_ms=60000.0)
+    player = [sys.executable, str(ROOT / "test" / "launch" / "ros2_bag.py"), "bag", "play", str(drive_bag)]
+    options = ["--clock", "100", "--rate", str(rate), "--start-paused", "--topics", "/image_raw"]
+    with subprocess.Popen([*player, *options], env=os.environ | {"ROS_DOMAIN_ID": str(domain_id)}) as process:
+        bench.wait_value("publishers", "1")
+        bench.wait_value("output_subscribers", "1")
+        seen = len(bench.statuses)
+        bench.call(Trigger, "/rosbag2_player/resume", Trigger.Request())
+        bench.until(lambda: process.poll() is not None, "the end of the bag")
+        assert process.returncode == 0
+    bench.until(lambda: bench.camera_values()["frames_segmented"] == str(len(bench.masks)), "the last mask")
+    values = bench.camera_values()
+    assert int(values["frames_received"]) == int(values["frames_segmented"]) + int(values["frames_dropped"])
+    assert (values["state"], values["resets"]) == ("ok", "0")
+    assert not bench.status("stale", seen)
+    stamps = [stamp_ns(mask) for mask in bench.masks]
+    with AnyReader([drive_bag]) as reader:
+        played = [stamp_ns(reader.deserialize(data, c.msgtype)) for c, _, data in reader.messages()
+                  if c.topic == "/image_raw"]  # fmt: skip
+    if rate < 1:
+        assert stamps == played
+    assert len(stamps) > FRAMES // 4  # a busy machine misses some of a fast camera's
+    assert stamps == sorted(set(stamps) & set(played))
+    # Rate, gaps and memory are of the recorded seconds, whatever the speed.
+    rate_hz = (len(stamps) - 1) / (stamps[-1] - stamps[0]) * 1e9
+    assert float(values["effective_rate_hz"]) == pytest.approx(rate_hz, rel=0.05)
 
 
 def test_the_foxglove_layout_plots_keys_that_the_node_tells(bench: Bench, start_node: Start) -> None:

@@ -165,3 +165,22 @@ def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_
     assert cache.cache_dir() == tmp_path / ".cache" / "t2g_ros"
     monkeypatch.setenv("T2G_CACHE_DIR", str(tmp_path / "mine"))
     assert cache.cache_dir() == tmp_path / "mine"
+
+
+def test_what_an_aborted_build_left_is_removed_and_a_running_build_is_not(cache_dir: Path) -> None:
+    aborted = (
+        "import os; from t2g_ros.runtimes import cache\n"
+        "cache.cached_folder('a' * 32, lambda folder: (folder / 'half').touch() or os._exit(0))"
+    )
+    subprocess.run([sys.executable, "-c", aborted], check=True, timeout=100)
+    (left,) = cache_dir.glob(".*")
+    (cache_dir / ".users-own").mkdir()
+    assert (left / "half").exists()
+
+    def build(folder: Path) -> None:
+        assert not left.exists()
+        cache.cached_folder("c" * cache.KEY_LENGTH, lambda other: (other / "graph").touch())
+        assert folder.exists()  # swept by nobody while it is built
+
+    cache.cached_folder("b" * cache.KEY_LENGTH, build)
+    assert {folder.name for folder in cache_dir.iterdir()} == {".users-own", "b" * 32, "c" * 32}
