@@ -60,6 +60,8 @@ class StreamSegmenter:
         self.output_resolution = output_resolution
         self.min_confidence = min_confidence
         self.reset_counts: Counter[str] = Counter()
+        self.forgotten = 0
+        """Frames that a reset took while they waited for their future: they get no mask."""
         self._clip_span_s = clip_span_s
         self._lag = lag
         self._model_size = runtime.input_size
@@ -72,8 +74,17 @@ class StreamSegmenter:
         """Bytes of the clip memory, constant from one `switch` to the next."""
         return self.runtime.memory_bytes
 
+    @property
+    def waiting(self) -> int:
+        """Frames that wait for their future."""
+        return min(len(self._pending), self._lag)
+
     def reset(self, cause: str) -> None:
         """Empty the memory; the next segmentation carries the cause."""
+        self.forgotten += self.waiting
+        self._empty(cause)
+
+    def _empty(self, cause: str) -> None:
         self._memory.clear()
         self._pending.clear()
         self.reset_counts[cause] += 1
@@ -92,12 +103,13 @@ class StreamSegmenter:
         waiting = list(self._pending)[-self._lag :] if self._lag else []
         self._memory = ClipMemory(runtime.slots, self._clip_span_s, self._lag)
         self.runtime = runtime
-        self.reset(cause)
+        self._empty(cause)
         try:
             for frame in waiting:
                 self._remember(frame, self._to_input(frame.rgb))
         except Exception:
-            self.reset("inference_error")
+            self._empty("inference_error")
+            self.forgotten += len(waiting)
             raise
 
     def step(self, frame: Frame) -> Segmentation | None:

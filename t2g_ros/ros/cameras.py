@@ -135,7 +135,6 @@ class Camera:
         for subscription in self._subscriptions:
             self._node.destroy_subscription(subscription)
         self._subscriptions = []
-        self.mailbox.take()
 
     def destroy(self) -> None:
         """Take the outputs down."""
@@ -206,6 +205,7 @@ class Camera:
         health.last_received_ns = self._node.get_clock().now().nanoseconds
         health.incompatible_qos = None  # this camera's fits
         if not health.enabled:
+            health.skipped["disabled"] += 1
             return
         wanted = self._outputs.subscribers() > 0
         if health.paused and wanted:
@@ -214,6 +214,7 @@ class Camera:
         if wanted and self.mailbox.put((msg, perf_counter())):
             self._worker.submit(self._segment_next)
         if not wanted:
+            health.skipped["paused"] += 1
             self._report()
 
     def _resume(self) -> None:
@@ -264,7 +265,10 @@ class Camera:
 
     def _segment_next(self) -> None:
         letter = self.mailbox.take()
-        if letter is None or not self.health.active:
+        if letter is None:
+            return
+        if not self.health.active:
+            self.health.skipped["deactivated"] += 1
             return
         # After taking the image: it may have arrived after a reset that is still queued behind this job.
         self._apply_resets()
@@ -290,7 +294,8 @@ class Camera:
         stages |= segmentation.stage_ms
         self._delivery.hand_over(Parcel(segmentation, self._info, self.settings, stages, started_ns, perf_counter()))
         if self.deadline:
-            self.deadline.observe(segmentation.frame.stamp_ns, stages)
+            with faults_counted(self.health, self._node, masked=True):
+                self.deadline.observe(segmentation.frame.stamp_ns, stages)
         return True
 
     def _note_encoding(self, msg: Image | CompressedImage, frame: Frame) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -15,6 +15,7 @@ from t2g_ros.types import NS_PER_S, Segmentation
 
 STAGES = ("wait", "convert", "preprocess", "encode", "decode", "postprocess", "stability", "publish")
 """From the image's arrival in the node to its last message out; disjoint."""
+SKIPS = ("disabled", "paused", "deactivated", "recovering")
 RECENT_FRAMES = 256
 
 
@@ -28,6 +29,7 @@ class State(str, Enum):
     STALE = "stale"
     PAUSED = "paused"
     REJECTED = "rejected"
+    RECOVERING = "recovering"
     ERROR = "error"
     LATE = "late"
     OK = "ok"
@@ -57,6 +59,8 @@ class CameraHealth:
     segmented: int = 0
     rejected: int = 0
     failed: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Frames that nothing was wrong with, by why they got no mask: one of `SKIPS`."""
     lost: int = 0
     """Frames that DDS says it lost on the way."""
     last_received_ns: int | None = None

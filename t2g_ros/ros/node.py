@@ -21,7 +21,7 @@ from t2g_ros.ros.deadline import load_ladder
 from t2g_ros.ros.diagnostics import Diagnostics
 from t2g_ros.ros.parameters import Parameters, Settings
 from t2g_ros.ros.worker import Worker
-from t2g_ros.runtimes import load_runtime
+from t2g_ros.runtimes.recovery import load_recovering
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -104,7 +104,7 @@ class SegmentNode(LifecycleNode):
         start = perf_counter()
         options = _runtime_arguments(settings)
         on_worker = partial(self._await, self._worker)
-        runtime = on_worker(load_runtime, **options)
+        runtime = on_worker(load_recovering, **options)
         deadline = settings.target_latency_ms > 0
         ladder = load_ladder(runtime, options, settings.lag_frames, on_worker) if deadline else None
         workers = self._worker, self._output_worker
