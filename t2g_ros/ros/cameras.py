@@ -15,9 +15,10 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from t2g_ros.inference.segmenter import StreamSegmenter
+from t2g_ros.ros.camera_info import problem_with
 from t2g_ros.ros.deadline import DeadlineMode, Ladder
 from t2g_ros.ros.delivery import Delivery, Parcel
-from t2g_ros.ros.faults import faults_counted
+from t2g_ros.ros.faults import LOG_EVERY_S, faults_counted
 from t2g_ros.ros.health import CameraHealth, Verdict
 from t2g_ros.ros.images import to_frame
 from t2g_ros.ros.mailbox import Mailbox
@@ -82,7 +83,7 @@ class Camera:
         self._node = node
         self._worker = worker
         self._report = report
-        self._prefix = prefix
+        self._info_topic = node.resolve_topic_name(f"{prefix}camera_info")
         self._outputs = SegmentationPublishers(node, prefix, runtime.labels)
         self._info: CameraInfo | None = None
         self._subscriptions: list[Subscription] = []
@@ -122,7 +123,7 @@ class Camera:
             ),
             create(
                 CameraInfo,
-                f"{self._prefix}camera_info",
+                self._info_topic,
                 self._on_info,
                 _latest_only(),
                 qos_overriding_options=overridable,
@@ -224,7 +225,11 @@ class Camera:
             self.reset("resume")
 
     def _on_info(self, msg: CameraInfo) -> None:
-        self._info = msg
+        problem = problem_with(msg)
+        self._info = None if problem else msg
+        self.health.calibration = problem and f"{self._info_topic}: {problem}; masks go without a camera_info"
+        if problem:
+            self._node.get_logger().warning(self.health.calibration, throttle_duration_sec=LOG_EVERY_S)
 
     def _events(self) -> SubscriptionEventCallbacks:
         callbacks: dict[str, Any] = {"incompatible_qos": self._on_incompatible_qos, "message_lost": self._on_lost}

@@ -31,6 +31,7 @@ class State(str, Enum):
     REJECTED = "rejected"
     RECOVERING = "recovering"
     ERROR = "error"
+    BAD_CALIBRATION = "bad_calibration"
     LATE = "late"
     OK = "ok"
 
@@ -66,6 +67,8 @@ class CameraHealth:
     last_received_ns: int | None = None
     """Node time of the last image, None since activation."""
     incompatible_qos: str | None = None
+    calibration: str | None = None
+    """What is wrong with the camera's calibration, which is not passed on then."""
     problem: tuple[State, str] | None = None
     """Why the last frame gave no mask; None if it gave one."""
     segmentation: Segmentation | None = None
@@ -156,7 +159,10 @@ class CameraHealth:
             return Verdict(State.PAUSED, ok, "paused: nobody subscribes to an output")
         if self.problem:
             return Verdict(self.problem[0], error, self.problem[1])
-        return self._timing(now_ns, settings)
+        verdict = self._timing(now_ns, settings)
+        if verdict.state == State.OK and self.calibration:
+            return Verdict(State.BAD_CALIBRATION, warn, self.calibration)
+        return verdict
 
     def _timing(self, now_ns: int, settings: Settings) -> Verdict:
         allowed_ms = settings.max_allowed_processing_time_ms

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from t2g_ros.errors import InputError
-from t2g_ros.image_messages import JPEG_START, jpeg_is_complete
+from t2g_ros.image_files import JPEG_START, jpeg_is_complete
 from t2g_ros.sources.base import Losses
 
 
