@@ -131,7 +131,7 @@ class Bench(Node):
         reliable = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE)
         self.create_subscription(Image, "segmentation/mask", self._on_mask, reliable, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
-        self._services = {
+        self._asked = {
             "parameters": self.create_client(SetParameters, f"{NODE_NAME}/set_parameters"),
             "state": self.create_client(ChangeState, f"{NODE_NAME}/change_state"),
             "reset": self.create_client(Trigger, f"{NODE_NAME}/reset_memory"),
@@ -268,7 +268,7 @@ class Bench(Node):
         self._fault.unlink()
 
     def _call(self, service: str, request: Any) -> None:
-        client = self._services[service]
+        client = self._asked[service]
         if client.wait_for_service(ANSWER_S):
             future = client.call_async(request)
             self._wait(future.done, ANSWER_S, self.check)
