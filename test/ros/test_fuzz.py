@@ -38,7 +38,7 @@ from t2g_ros.ros.node import SegmentNode
 from .bench import START_NS, Bench, NodeProcess, picture, stamp_ns
 from .test_accounting import unaccounted
 
-RAW_CASES, COMPRESSED_CASES, INFO_CASES, NODE_CASES, DDS_CASES = 13_500, 3_000, 3_000, 600, 300
+RAW_CASES, COMPRESSED_CASES, INFO_CASES, NODE_CASES, DDS_CASES = 15_000, 1_500, 3_000, 600, 300
 TOPIC = "/cam/image"
 U32 = 2**32 - 1
 FILES = [cv2.imencode(suffix, picture(0, (24, 32)))[1].tobytes() for suffix in (".jpg", ".png")]
