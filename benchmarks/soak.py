@@ -239,7 +239,8 @@ class Bench(Node):
 
     def _restart_camera(self) -> None:
         assert self._camera is not None
-        self._camera.stop()
+        with suppress(DemoError):  # one that had hardly begun ends as it may
+            self._camera.stop()
         self._start_camera()
 
     def _kill_camera(self) -> None:

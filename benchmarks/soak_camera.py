@@ -55,7 +55,9 @@ class Sent(NamedTuple):
 
 
 def read_log(file: Path) -> list[Sent]:
-    """What a camera wrote down; a last line that a kill cut off is left out."""
+    """What a camera wrote down, nothing if it ended before; a last line that a kill cut off is left out."""
+    if not file.exists():
+        return []
     with file.open(newline="") as lines:
         rows = [row for row in csv.reader(lines) if len(row) == len(Sent._fields) and row[-1] in ("0", "1")]
     return [
