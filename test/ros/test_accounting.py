@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from soak import unaccounted
 from std_srvs.srv import SetBool, Trigger
 
 from .bench import Bench, NodeProcess
-
-OUTCOMES = ("segmented", "dropped", "rejected", "failed", "waiting")
-
-
-def unaccounted(values: dict[str, str]) -> int:
-    """Frames received of which the diagnostics do not say what came of them."""
-    counts = {key.removeprefix("frames_"): int(value) for key, value in values.items() if key.startswith("frames_")}
-    skipped = sum(count for key, count in counts.items() if key.startswith("skipped_"))
-    return counts["received"] - skipped - sum(counts[outcome] for outcome in OUTCOMES)
 
 
 def test_every_frame_is_accounted_for_by_its_cause(bench: Bench, start_node: Callable[..., NodeProcess]) -> None:

@@ -12,7 +12,6 @@ import pytest
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from .bench import FRAME_NS, START_NS, Bench, NodeProcess, picture, pixels, stamp_ns
-from .test_accounting import unaccounted
 
 Start = Callable[..., NodeProcess]
 HUGE = (60_000).to_bytes(4, "big")

@@ -27,6 +27,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
+from soak import unaccounted
 from std_msgs.msg import Header
 
 from t2g_ros.errors import InputError
@@ -36,7 +37,6 @@ from t2g_ros.ros.images import header_of, to_frame
 from t2g_ros.ros.node import SegmentNode
 
 from .bench import START_NS, Bench, NodeProcess, picture, stamp_ns
-from .test_accounting import unaccounted
 
 RAW_CASES, COMPRESSED_CASES, INFO_CASES, NODE_CASES, DDS_CASES = 15_000, 1_500, 3_000, 600, 300
 TOPIC = "/cam/image"
