@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from soak import unaccounted
 
 from .bench import FRAME_NS, START_NS, Bench, NodeProcess, picture, pixels, stamp_ns
 
