@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .bench import Bench, NodeProcess, pixels
+from .bench import WAIT_S, Bench, NodeProcess, pixels
 
 Start = Callable[..., NodeProcess]
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
@@ -68,6 +68,7 @@ def test_a_damaged_cache_is_built_again_and_one_that_cannot_be_written_is_done_w
     cache.chmod(0o555)
     start_node(runtime="openvino", cache=cache, program=read_only)
     node = bench.processes[-1]
+    bench.until(lambda: "active: waiting" in node.output, "the conversion", timeout_s=2 * WAIT_S)
     bench.ready()
     np.testing.assert_array_equal(pixels(bench.segment(bench.image(0))), mask)
     assert node.output.count("the model is converted at every start") == 1
