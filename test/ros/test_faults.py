@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage
 from soak import unaccounted
 
 from t2g_ros.commands.demo import PROFILES
@@ -127,23 +127,20 @@ def test_a_camera_at_many_times_the_rate_costs_images_and_nothing_else(bench: Be
     assert peak_mb(node) < before + 200
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf])
-def test_a_calibration_that_is_no_number_is_told_and_not_passed_on(
-    bench: Bench, start_node: Start, number: float
-) -> None:
+def test_a_calibration_that_is_no_number_is_told_and_not_passed_on(bench: Bench, start_node: Start) -> None:
     infos: list[CameraInfo] = bench.listen("camera_info", CameraInfo)
     publisher = bench.node.create_publisher(CameraInfo, "camera_info", 10)
     node = start_node()
     bench.ready()
     good = CameraInfo(width=160, height=96, k=[100.0, 0.0, 80.0, 0.0, 100.0, 48.0, 0.0, 0.0, 1.0])
-    bad = CameraInfo(width=160, height=96, k=[number, *good.k[1:]])
+    bad = CameraInfo(width=160, height=96, k=[math.nan, *good.k[1:]])
     bench.until(lambda: publisher.get_subscription_count(), "the node to take calibrations")
     for index in range(3):
         publisher.publish(bad)
         bench.segment(bench.image(index))
     status = bench.wait_status("bad_calibration")
     assert status.level == b"\1"
-    assert f"/camera_info: found k = [{number}, " in status.message
+    assert "/camera_info: found k = [nan, " in status.message
     assert "expected finite numbers" in status.message
     assert not infos
     assert node.output.count("expected finite numbers") == 1
@@ -152,14 +149,3 @@ def test_a_calibration_that_is_no_number_is_told_and_not_passed_on(
     bench.segment(bench.image(3))
     bench.until(lambda: infos, "the calibration")
     assert (stamp_ns(infos[0]), list(infos[0].k)) == (START_NS + 3 * FRAME_NS, list(good.k))
-
-
-def test_an_image_whose_size_is_not_that_of_its_data_is_refused(bench: Bench, start_node: Start) -> None:
-    start_node()
-    bench.ready()
-    msg = Image(
-        header=bench.image(0).header, height=60_000, width=60_000, step=180_000, encoding="rgb8", data=bytes(99)
-    )
-    bench.camera.publish(msg)
-    bench.wait_status("found an image of 60000x60000 pixels, expected at most 67108864 in all")
-    bench.segment(bench.image(1))
