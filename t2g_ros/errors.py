@@ -19,3 +19,7 @@ class RuntimeUnavailable(T2GError):
 
 class InstallationError(T2GError):
     """The files that belong to the package are not where it is installed."""
+
+
+class EngineDown(T2GError):
+    """The inference engine has failed for good and is not back yet."""

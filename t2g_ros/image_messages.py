@@ -12,7 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from t2g_ros.errors import InputError
+from t2g_ros.image_files import JPEG_START, PNG_START, jpeg_is_complete, jpeg_size, png_is_complete, png_size
 
+MAX_PIXELS = 8192 * 8192
+"""Of an image, twice those of an 8K camera: what a header declares is allocated, whatever the file holds."""
 # encoding -> channels, OpenCV conversion to RGB
 COMMON_ENCODINGS: dict[str, tuple[int, int | None]] = {
     "rgb8": (3, None),
@@ -23,8 +26,6 @@ COMMON_ENCODINGS: dict[str, tuple[int, int | None]] = {
 }
 _NO_COLORS = re.compile(r"(8|16|32|64)[USF]C\d+")
 _DEPTHS = re.compile(r"(16|32|64)[USF]C\d+")
-_PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
-JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
 
 
 def to_rgb(msg: Any, topic: str) -> NDArray[np.uint8]:
@@ -35,15 +36,14 @@ def to_rgb(msg: Any, topic: str) -> NDArray[np.uint8]:
         topic: named in errors.
 
     Raises:
-        InputError: the message contradicts itself, its encoding is unknown or its file is damaged. The text
-            names the topic, what was found and what was expected.
+        InputError: the message contradicts itself, is larger than `MAX_PIXELS`, its encoding is unknown or its file is
+            damaged. The text names the topic, what was found and what was expected.
     """
     return _decode_compressed(msg, topic) if hasattr(msg, "format") else _decode_raw(msg, topic)
 
 
 def _decode_raw(msg: Any, topic: str) -> NDArray[np.uint8]:
-    if msg.width == 0 or msg.height == 0:
-        raise InputError(f"{topic}: found an image of {msg.width}x{msg.height} pixels, expected at least 1x1")
+    _check_size(msg.height, msg.width, "an image", topic)
     if len(msg.data) != msg.step * msg.height:
         raise InputError(
             f"{topic}: found {len(msg.data)} bytes of data, expected step x height = {msg.step} x {msg.height} = "
@@ -55,6 +55,14 @@ def _decode_raw(msg: Any, topic: str) -> NDArray[np.uint8]:
     rows = _rows(msg, msg.width * channels, topic)
     pixels = rows.reshape(msg.height, msg.width, channels)
     return np.ascontiguousarray(pixels) if conversion is None else _u8(cv2.cvtColor(pixels, conversion))
+
+
+def _check_size(height: int, width: int, what: str, topic: str) -> None:
+    found = f"{topic}: found {what} of {width}x{height} pixels, expected"
+    if width == 0 or height == 0:
+        raise InputError(f"{found} at least 1x1")
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{found} at most {MAX_PIXELS} in all, as 8192x8192 has")
 
 
 def _rows(msg: Any, row_bytes: int, topic: str) -> NDArray[np.uint8]:
@@ -130,9 +138,9 @@ def _decode_compressed(msg: Any, topic: str) -> NDArray[np.uint8]:
             "such as 'rgb8; jpeg compressed bgr8'"
         )
     if data.startswith(JPEG_START):
-        complete, kind = jpeg_is_complete(data), "JPEG"
-    elif data.startswith(_PNG_START):
-        complete, kind = _PNG_END in data[-1024:], "PNG"
+        complete, size, kind = jpeg_is_complete(data), jpeg_size(data), "JPEG"
+    elif data.startswith(PNG_START):
+        complete, size, kind = png_is_complete(data), png_size(data), "PNG"
     else:
         raise InputError(
             f"{topic}: found {len(data)} bytes that begin with {data[:4].hex() or 'nothing'} and format "
@@ -141,21 +149,16 @@ def _decode_compressed(msg: Any, topic: str) -> NDArray[np.uint8]:
     # OpenCV only warns on stderr and fills the missing rows with grey.
     if not complete:
         raise InputError(f"{topic}: found a truncated {kind} of {len(data)} bytes, expected one with its end marker")
-    # A turned image would no longer fit its camera_info.
-    bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if bgr is None:
+    if size is not None:
+        _check_size(*size, f"a {kind}", topic)
+    try:
+        # A turned image would no longer fit its camera_info.
+        bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        bgr = None
+    if bgr is None or size is None:
         raise InputError(f"{topic}: found a damaged {kind} of {len(data)} bytes, expected one that decodes")
     return _u8(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
-
-
-def jpeg_is_complete(data: bytes) -> bool:
-    """Whether an end marker follows the image's own scan (a thumbnail in the header has one too)."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        if data[at + 1] == _JPEG_SCAN:
-            return data.find(_JPEG_END, at) != -1
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return False
 
 
 def _u8(pixels: object) -> NDArray[np.uint8]:

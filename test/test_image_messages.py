@@ -46,6 +46,7 @@ def test_big_endian_16_bit_is_swapped() -> None:
         ({"step": 5, "data": bytes(10)}, "a step of 5 bytes, expected at least 6"),
         ({"data": bytes(11)}, "11 bytes of data, expected step x height = 6 x 2 = 12"),
         ({"width": 0}, "an image of 0x2 pixels"),
+        ({"width": 60_000, "height": 60_000}, "an image of 60000x60000 pixels, expected at most 67108864"),
         ({"encoding": "rgb9"}, "encoding 'rgb9' cannot be turned into rgb8"),
         ({"encoding": "8UC3"}, "does not say which channel"),
     ],

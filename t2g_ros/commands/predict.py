@@ -74,11 +74,11 @@ def write_masks(source: Source, runtime: Runtime, out: Path, *, every: int = 1) 
         InputError: a frame cannot be decoded or does not continue the stream.
         T2GError: a file cannot be written.
     """
-    import cv2
     import numpy as np
     from tqdm import tqdm
 
     from t2g_ros.inference.segmenter import StreamSegmenter
+    from t2g_ros.sources.images import write_image
 
     segmenter = StreamSegmenter(runtime)
     stages: list[dict[str, float]] = []
@@ -101,9 +101,7 @@ def write_masks(source: Source, runtime: Runtime, out: Path, *, every: int = 1) 
         while name in names:
             name += f"_{item.index}"
         names.add(name)
-        path = out / f"{name}.png"
-        if not cv2.imwrite(str(path), segmentation.labels):
-            raise T2GError(f"mask {path}: cannot be written; is the folder writable and the disk not full?")
+        write_image(out / f"{name}.png", segmentation.labels)
         stages.append(segmentation.stage_ms)
     if not stages:
         raise InputError(f"{source.path}: holds no frame")

@@ -19,6 +19,7 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
+from t2g_ros.errors import T2GError
 from t2g_ros.types import NS_PER_S
 
 MASK = "segmentation/mask"
@@ -29,6 +30,10 @@ DIAGNOSTICS = "/diagnostics"
 STAGE_KEY = re.compile(r"stage_(\w+)_ms_(p50|p95)")
 
 
+class RecordingError(T2GError):
+    """The bag cannot be written."""
+
+
 class Recorder(Node):
     """Records the masks, confidence and stability of one camera, its labels and the diagnostics.
 
@@ -37,7 +42,10 @@ class Recorder(Node):
         namespace: of the camera.
         node_name: of the segmentation node in that namespace.
 
-    Use as a context manager; the bag is complete when it is left.
+    Use as a context manager; the bag is complete when it is left without an error.
+
+    Raises:
+        RecordingError: the disk is full, at any message and at the end.
     """
 
     def __init__(self, bag: Path, namespace: str, node_name: str) -> None:
@@ -91,7 +99,16 @@ class Recorder(Node):
                     self.diagnostics[status.name] = {value.key: value.value for value in status.values}
                     if status.name.endswith(": model"):
                         self.model_error = status.message if status.level == DiagnosticStatus.ERROR else None
-        self._writer.write(connection, now_ns, data)
+        try:
+            self._writer.write(connection, now_ns, data)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error: OSError) -> RecordingError:
+        return RecordingError(
+            f"bag {self._writer.path}: cannot be written any more ({error}); what was recorded before is kept there, "
+            "and `t2g evaluate` reads it; make room, or choose a folder on another disk"
+        )
 
     def node_is_ready(self) -> bool:
         """Whether the node takes images, and it and this recorder know each other."""
@@ -114,6 +131,11 @@ class Recorder(Node):
     def __enter__(self) -> Recorder:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._writer.close()
-        self.destroy_node()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            # After an error without an index, which the disk may not hold, and not to hide the error.
+            self._writer.__exit__(kind, None, None)
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        finally:
+            self.destroy_node()

@@ -63,6 +63,8 @@ class StreamSegmenter:
         self.output_resolution = output_resolution
         self.min_confidence = min_confidence
         self.reset_counts: Counter[str] = Counter()
+        self.forgotten = 0
+        """Frames that a reset took while they waited for their future: they get no mask."""
         self._clip_span_s = clip_span_s
         self._lag = lag
         self._model_size = runtime.input_size
@@ -75,8 +77,17 @@ class StreamSegmenter:
         """Bytes of the clip memory, constant from one `switch` to the next."""
         return self.runtime.memory_bytes
 
+    @property
+    def waiting(self) -> int:
+        """Frames that wait for their future."""
+        return min(len(self._pending), self._lag)
+
     def reset(self, cause: str) -> None:
         """Empty the memory; the next segmentation carries the cause."""
+        self.forgotten += self.waiting
+        self._empty(cause)
+
+    def _empty(self, cause: str) -> None:
         self._memory.clear()
         self._pending.clear()
         self.reset_counts[cause] += 1
@@ -95,10 +106,14 @@ class StreamSegmenter:
         waiting = list(self._pending)[-self._lag :] if self._lag else []
         self._memory = ClipMemory(runtime.slots, self._clip_span_s, self._lag)
         self.runtime = runtime
-        self.reset(cause)
-        with self._reset_on_error():
+        self._empty(cause)
+        try:
             for frame in waiting:
-                self._admit(frame).encode()
+                self._take(self._admit(frame))
+        except Exception:
+            self._empty("inference_error")
+            self.forgotten += len(waiting)
+            raise
 
     def step(self, frame: Frame) -> Segmentation | None:
         """Take the next frame and segment the one that is due, None while a lag fills.
@@ -127,8 +142,7 @@ class StreamSegmenter:
             Exception: as `step`.
         """
         with self._reset_on_error():
-            if not step.encoded:
-                step.encode()
+            self._take(step)
             return self._segment(step.stage_ms)
 
     @contextmanager
@@ -162,10 +176,15 @@ class StreamSegmenter:
     def _admit(self, frame: Frame) -> Step:
         """Scale a frame, and make room for it."""
         start = perf_counter()
-        step = Step(self.runtime, self._to_input(frame.rgb), self._memory.claim(frame.stamp_ns))
-        self._pending.append(frame)
+        step = Step(self.runtime, frame, self._to_input(frame.rgb), self._memory.claim(frame.stamp_ns))
         step.stage_ms["preprocess"] = (perf_counter() - start) * 1e3
         return step
+
+    def _take(self, step: Step) -> None:
+        """Encode a frame unless it is already; from then on it waits to be segmented."""
+        if not step.encoded:
+            step.encode()
+        self._pending.append(step.frame)
 
     def _view(self, reference: int) -> tuple[np.ndarray, np.ndarray]:
         """Which slots the frame in slot `reference` is decoded against, as `ClipMemory.view`."""

@@ -9,6 +9,7 @@ from time import perf_counter
 import numpy as np
 
 from t2g_ros.runtimes.base import Runtime
+from t2g_ros.types import Frame
 
 
 @dataclass
@@ -16,6 +17,7 @@ class Step:
     """A frame that a `StreamSegmenter` has begun and not finished."""
 
     runtime: Runtime
+    frame: Frame
     rgb: np.ndarray
     """(height, width, 3) uint8, of the network's input size."""
     slot: int

@@ -12,6 +12,7 @@ import yaml
 from t2g_ros.checked import build
 from t2g_ros.errors import ModelError
 from t2g_ros.labels import SPACES
+from t2g_ros.model.files import check_config
 from t2g_ros.model.sections import (
     PLAIN_TRANSFORMERS,
     DepthConfig,
@@ -151,8 +152,10 @@ class ModelConfig:
         """Read a YAML file.
 
         Raises:
-            ModelError: the file is missing, not a YAML mapping, or holds an unknown key or a value out of range.
+            ModelError: the file is missing, too large or not a YAML mapping, or holds an unknown key or a value out of
+                range.
         """
+        check_config(path)
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from t2g_ros.errors import InstallationError, ModelError
+from t2g_ros.model.files import check_weights
 from t2g_ros.share import share_dir
 
 
@@ -12,11 +13,17 @@ def resolve_model(model: str | Path) -> Path:
     """Return the weights file of a shipped model's name or of a path.
 
     Raises:
-        ModelError: there is no such file; the message lists the shipped models.
+        ModelError: there is no such file (the message lists the shipped models), or it is no safetensors file.
     """
+    path = _find(model)
+    check_weights(path)
+    return path
+
+
+def _find(model: str | Path) -> Path:
     path = Path(model).expanduser()
     if path.suffix == ".safetensors":
-        if not path.is_file():
+        if not path.exists():
             raise ModelError(f"model {path}: no such file; expected a .safetensors file or a shipped model's name")
         return path
     try:

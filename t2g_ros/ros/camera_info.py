@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 
+import numpy as np
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
@@ -19,6 +20,15 @@ def fits(info: CameraInfo, image_size: tuple[int, int]) -> bool:
     return image_size in [(h // max(info.binning_y, 1), w // max(info.binning_x, 1)) for h, w in sizes]
 
 
+def problem_with(info: CameraInfo) -> str | None:
+    """Say what makes a calibration useless whatever the image; None if nothing does."""
+    for key in "dkrp":
+        values = np.asarray(getattr(info, key), np.float64)
+        if not np.isfinite(values).all():
+            return f"found {key} = {values.tolist()}, expected finite numbers"
+    return None
+
+
 def scaled(info: CameraInfo, image_size: tuple[int, int], mask_size: tuple[int, int], header: Header) -> CameraInfo:
     """Return the calibration of a mask of `mask_size` made from an image of `image_size`, both (height, width).
 
@@ -30,11 +40,16 @@ def scaled(info: CameraInfo, image_size: tuple[int, int], mask_size: tuple[int, 
     sy, sx = mask_size[0] / image_size[0], mask_size[1] / image_size[1]
     if (sx, sy) == (1.0, 1.0):
         return out
-    out.width, out.height = round(info.width * sx), round(info.height * sy)
+    out.width, out.height = _uint32(info.width * sx), _uint32(info.height * sy)
     # K is 3x3 and P is 3x4, row-major: row 0 is about x, row 1 about y.
     out.k[:3], out.k[3:6] = info.k[:3] * sx, info.k[3:6] * sy
     out.p[:4], out.p[4:8] = info.p[:4] * sx, info.p[4:8] * sy
     roi = out.roi
-    roi.x_offset, roi.width = round(info.roi.x_offset * sx), round(info.roi.width * sx)
-    roi.y_offset, roi.height = round(info.roi.y_offset * sy), round(info.roi.height * sy)
+    roi.x_offset, roi.width = _uint32(info.roi.x_offset * sx), _uint32(info.roi.width * sx)
+    roi.y_offset, roi.height = _uint32(info.roi.y_offset * sy), _uint32(info.roi.height * sy)
     return out
+
+
+def _uint32(value: float) -> int:
+    """What the message's fields can hold: a calibration may say anything."""
+    return min(round(value), 2**32 - 1)

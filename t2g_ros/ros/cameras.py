@@ -11,8 +11,10 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from t2g_ros.inference.segmenter import StreamSegmenter
+from t2g_ros.ros.camera_info import problem_with
 from t2g_ros.ros.deadline import DeadlineMode, Ladder
 from t2g_ros.ros.delivery import Delivery
+from t2g_ros.ros.faults import LOG_EVERY_S
 from t2g_ros.ros.health import CameraHealth, Verdict
 from t2g_ros.ros.image_subscription import ImageSubscription
 from t2g_ros.ros.parameters import Settings
@@ -74,7 +76,7 @@ class Camera:
         self._worker = worker
         self._turns = turns
         self._report = report
-        self._prefix = prefix
+        self._info_topic = node.resolve_topic_name(f"{prefix}camera_info")
         self._outputs = SegmentationPublishers(node, prefix, runtime.labels)
         self._outputs.apply(settings)
         self._images: ImageSubscription | None = None
@@ -102,7 +104,7 @@ class Camera:
         self._images = ImageSubscription(self._node, self._image_type, health, self._on_image, self.reset, self._report)
         self._infos = self._node.create_subscription(
             CameraInfo,
-            f"{self._prefix}camera_info",
+            self._info_topic,
             self._on_info,
             latest_only(),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
@@ -117,7 +119,6 @@ class Camera:
         if self._infos:
             self._node.destroy_subscription(self._infos)
             self._infos = None
-        self.stream.mailbox.take()
 
     def destroy(self) -> None:
         """Take the outputs down."""
@@ -184,17 +185,19 @@ class Camera:
         stamp_ns = self._newest_ns = msg.header.stamp.sec * NS_PER_S + msg.header.stamp.nanosec
         health.last_received_ns = self._node.get_clock().now().nanoseconds
         if not health.enabled:
+            health.skipped["disabled"] += 1
             return
         wanted = self._outputs.subscribers() > 0
         if health.paused and wanted:
             self._resume()
         health.paused = not wanted
         if wanted and not self._rate_limit.admits(stamp_ns, self.settings.max_rate_hz):
-            health.skipped += 1
+            health.skipped["rate_limit"] += 1
             return
         if wanted and self.stream.mailbox.put((msg, perf_counter())):
             self._turns.queue(self.stream)
         if not wanted:
+            health.skipped["paused"] += 1
             self._report()
 
     def _resume(self) -> None:
@@ -204,4 +207,8 @@ class Camera:
             self.reset("resume")
 
     def _on_info(self, msg: CameraInfo) -> None:
-        self.stream.info = msg
+        problem = problem_with(msg)
+        self.stream.info = None if problem else msg
+        self.health.calibration = problem and f"{self._info_topic}: {problem}; masks go without a camera_info"
+        if problem:
+            self._node.get_logger().warning(self.health.calibration, throttle_duration_sec=LOG_EVERY_S)

@@ -15,7 +15,8 @@ from rclpy.impl.rcutils_logger import RcutilsLogger
 from t2g_ros.inference.deadline import Deadline, Level, levels_of
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.ros.health import State, Verdict
-from t2g_ros.runtimes import Runtime, load_runtime
+from t2g_ros.runtimes import Runtime
+from t2g_ros.runtimes.recovery import load_recovering
 
 CAUSE = "deadline"
 SCALING_STAGES = ("wait", "encode", "decode")
@@ -38,7 +39,7 @@ def load_ladder(best: Runtime, options: dict[str, Any], lag: int, call: Callable
 
     Args:
         best: the engine of the best level.
-        options: the arguments of `load_runtime` that it was loaded with.
+        options: the arguments of `load_recovering` that it was loaded with.
         lag: frames by which the masks will trail the images.
         call: calls what it is given, with keyword arguments, on the inference thread.
     """
@@ -46,7 +47,7 @@ def load_ladder(best: Runtime, options: dict[str, Any], lag: int, call: Callable
     options = options | {"runtime": best.name, "precision": best.precision}
     lower = levels_of(_level_of(best), lag)[1:]
     sizes = [{"clip_frames": level.clip_frames, "input_size": level.input_size} for level in lower]
-    runtimes = [best, *(call(load_runtime, **(options | size)) for size in sizes)]
+    runtimes = [best, *(call(load_recovering, **(options | size)) for size in sizes)]
     return Ladder(runtimes, [call(cost_ms, runtime=runtime) for runtime in runtimes])
 
 

@@ -78,10 +78,17 @@ class Delivery:
         self._report()
 
     def _publish(self, parcel: Parcel) -> None:
-        segmentation, info, settings = parcel.segmentation, parcel.info, parcel.settings
+        segmentation, info = parcel.segmentation, parcel.info
         outputs, health = self._publishers, self._health
         outputs.publish_mask(segmentation, info if info and fits(info, segmentation.frame.size) else None)
         mask_out = perf_counter()
+        health.segmented += 1
+        with faults_counted(health, self._node, masked=True):
+            self._publish_the_rest(parcel, mask_out)
+
+    def _publish_the_rest(self, parcel: Parcel, mask_out: float) -> None:
+        segmentation, settings = parcel.segmentation, parcel.settings
+        outputs, health = self._publishers, self._health
         stability = self._stability.update(segmentation)
         measured = perf_counter()
         outputs.publish_stability(segmentation, stability.map)
@@ -90,7 +97,6 @@ class Delivery:
             "publish": (mask_out - parcel.ready + perf_counter() - measured) * 1e3,
             "stability": (measured - mask_out) * 1e3,
         }
-        health.segmented += 1
         health.segmentation, health.stability = segmentation, stability
         health.alarms = self._alarm.update(stability, segmentation.frame.stamp_ns, settings.stability_limits)
         health.finished(parcel.stage_ms | times_ms, monotonic_ns(), settings.max_allowed_processing_time_ms)

@@ -12,8 +12,8 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 
 from t2g_ros.ros.cameras import Camera
-from t2g_ros.ros.health import STAGES, Verdict
-from t2g_ros.runtimes import Runtime
+from t2g_ros.ros.health import SKIPS, STAGES, Verdict
+from t2g_ros.runtimes.recovery import RecoveringRuntime
 
 PERIOD_S = 1.0
 CHECK_S = 0.1
@@ -29,7 +29,7 @@ class Diagnostics:
 
     def __init__(self, node: LifecycleNode) -> None:
         self.cameras: Sequence[Camera] = ()
-        self.runtime: Runtime | None = None
+        self.runtime: RecoveringRuntime | None = None
         self._node = node
         self._name = node.get_fully_qualified_name().lstrip("/")
         self._lock = Lock()
@@ -52,7 +52,8 @@ class Diagnostics:
             cameras = self.cameras
             verdicts = [camera.verdict() for camera in cameras]
             levels = [camera.deadline and camera.deadline.level for camera in cameras]
-            states = (self._model_verdict, [(verdict.state, verdict.level) for verdict in verdicts], levels)
+            engine = self.runtime and (self.runtime.trouble is None, self.runtime.recreations)
+            states = (self._model_verdict, [(verdict.state, verdict.level) for verdict in verdicts], levels, engine)
             now_ns = self._steady.now().nanoseconds
             if states == self._told and now_ns < self._due_ns:
                 return
@@ -67,7 +68,8 @@ class Diagnostics:
         values: dict[str, Any] = dict.fromkeys(
             ("model", "labels", "runtime", "reason", "precision", "device", "input_size", "memory_bytes")
         )
-        values["gpu_memory_bytes"] = None
+        level, message = self._model_verdict
+        values |= {"gpu_memory_bytes": None, "engine_state": None, "engine_recreations": None}
         if runtime is not None:
             height, width = runtime.input_size
             values |= {
@@ -80,8 +82,11 @@ class Diagnostics:
                 "input_size": f"{width}x{height}",
                 "memory_bytes": sum(camera.memory_bytes for camera in cameras),
                 "gpu_memory_bytes": runtime.gpu_memory_bytes,
+                "engine_state": "recovering" if runtime.trouble else "ok",
+                "engine_recreations": runtime.recreations,
             }
-        level, message = self._model_verdict
+            if runtime.trouble:
+                level, message = DiagnosticStatus.ERROR, runtime.trouble
         hardware = runtime.device if runtime else ""
         return _status(level, f"{self._name}: model", message, hardware, values)
 
@@ -102,10 +107,12 @@ class Diagnostics:
             "frames_segmented": health.segmented,
             "frames_batched": health.batched,
             "frames_dropped": camera.stream.mailbox.dropped,
-            "frames_skipped": health.skipped,
             "frames_lost": health.lost,
             "frames_rejected": health.rejected,
             "frames_failed": health.failed,
+            **{f"frames_skipped_{cause}": health.skipped[cause] for cause in SKIPS},
+            "frames_skipped_reset": camera.segmenter.forgotten,
+            "frames_waiting": camera.segmenter.waiting,
             # The names of Autoware's nodes, so that a diagnostic graph can treat them alike.
             "is_processing_time_ms_in_expected_range": _within(processing_ms, settings.max_allowed_processing_time_ms),
             "processing_time_ms": processing_ms,

@@ -7,15 +7,21 @@ from contextlib import contextmanager
 
 from rclpy.node import Node
 
-from t2g_ros.errors import InputError
+from t2g_ros.errors import EngineDown, InputError
 from t2g_ros.ros.health import CameraHealth, State
 
 LOG_EVERY_S = 5.0
 
 
 @contextmanager
-def faults_counted(health: CameraHealth, node: Node) -> Iterator[None]:
-    """Count, tell and survive whatever goes wrong with a camera's frame."""
+def faults_counted(health: CameraHealth, node: Node, *, masked: bool = False) -> Iterator[None]:
+    """Count, tell and survive whatever goes wrong with a camera's frame.
+
+    Args:
+        health: is told.
+        node: logs.
+        masked: the frame has its mask, or will have it, so it is not counted as lost.
+    """
     log = node.get_logger()
     try:
         yield
@@ -25,9 +31,13 @@ def faults_counted(health: CameraHealth, node: Node) -> Iterator[None]:
         text = str(error) if health.topic in str(error) else f"{health.topic}: {error}"
         health.problem = (State.REJECTED, text)
         log.warning(f"image rejected: {text}", throttle_duration_sec=LOG_EVERY_S)
+    except EngineDown as error:  # the log has it from the engine
+        health.skipped["recovering"] += 1
+        health.problem = (State.RECOVERING, f"frame dropped: {error}")
     except Exception as error:  # the engine's, CUDA's, Jetson's allocator's: whatever it is
         if not node.context.ok():
             return
-        health.failed += 1
-        health.problem = (State.ERROR, f"frame dropped: {type(error).__name__}: {error}")
+        health.failed += not masked
+        what = "output lost" if masked else "frame dropped"
+        health.problem = (State.ERROR, f"{what}: {type(error).__name__}: {error}")
         log.error(health.problem[1], throttle_duration_sec=LOG_EVERY_S)

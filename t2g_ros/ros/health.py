@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -15,6 +15,7 @@ from t2g_ros.types import NS_PER_S, Segmentation
 
 STAGES = ("wait", "convert", "preprocess", "encode", "decode", "postprocess", "stability", "publish")
 """From the image's arrival in the node to its last message out; disjoint."""
+SKIPS = ("disabled", "paused", "deactivated", "recovering", "rate_limit")
 RECENT_FRAMES = 256
 
 
@@ -29,9 +30,11 @@ class State(str, Enum):
     STALE = "stale"
     PAUSED = "paused"
     REJECTED = "rejected"
+    RECOVERING = "recovering"
     ERROR = "error"
     TWO_PUBLISHERS = "two_publishers"
     LATE = "late"
+    BAD_CALIBRATION = "bad_calibration"
     UNSTABLE = "unstable"
     OK = "ok"
 
@@ -62,16 +65,18 @@ class CameraHealth:
     """Frames that were encoded together with other cameras'."""
     rejected: int = 0
     failed: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    """Frames that nothing was wrong with, by why they got no mask: one of `SKIPS`."""
     lost: int = 0
     """Frames that DDS says it lost on the way."""
-    skipped: int = 0
-    """Frames above `max_rate_hz`."""
     last_received_ns: int | None = None
     """Node time of the last image, None since activation."""
     incompatible_qos: str | None = None
     """Which publishers' QoS does not fit, None if all do."""
     interleaved: str | None = None
     """Whose images come mixed on the topic, None if all are of one publisher."""
+    calibration: str | None = None
+    """What is wrong with the camera's calibration, which is not passed on then."""
     problem: tuple[State, str] | None = None
     """Why the last frame gave no mask; None if it gave one."""
     segmentation: Segmentation | None = None
@@ -175,7 +180,11 @@ class CameraHealth:
         if self.interleaved:
             return Verdict(State.TWO_PUBLISHERS, warn, self.interleaved)
         timing = self._timing(steady_ns, settings)
-        if timing.state == State.OK and self.alarms:
+        if timing.state != State.OK:
+            return timing
+        if self.calibration:
+            return Verdict(State.BAD_CALIBRATION, warn, self.calibration)
+        if self.alarms:
             return Verdict(State.UNSTABLE, warn, f"unstable: {'; '.join(self.alarms.values())}")
         return timing
 

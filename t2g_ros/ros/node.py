@@ -23,7 +23,8 @@ from t2g_ros.ros.parameters import Parameters, Settings
 from t2g_ros.ros.services import CameraServices
 from t2g_ros.ros.turns import Turns
 from t2g_ros.ros.worker import Worker
-from t2g_ros.runtimes import Runtime, load_runtime, runtimes_for
+from t2g_ros.runtimes import Runtime, runtimes_for
+from t2g_ros.runtimes.recovery import load_recovering
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
 
@@ -112,7 +113,7 @@ class SegmentNode(LifecycleNode):
         start = perf_counter()
         options = _runtime_arguments(settings)
         on_worker = partial(self._await, self._worker)
-        runtime = on_worker(load_runtime, **options)
+        runtime = on_worker(load_recovering, **options)
         deadline = settings.target_latency_ms > 0
         ladder = load_ladder(runtime, options, settings.lag_frames, on_worker) if deadline else None
         runtimes = on_worker(runtimes_for, first=runtime, streams=max(len(settings.cameras), 1))

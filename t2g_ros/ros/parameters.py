@@ -109,7 +109,7 @@ class Settings:
     )
     max_rate_hz: float = _parameter(
         0.0,
-        "Images above this rate, by their stamps, are skipped and counted as frames_skipped; 0 segments all.",
+        "Images above this rate, by their stamps, are skipped, which frames_skipped_rate_limit counts; 0 segments all.",
         LIVE,
         low=0.0,
         high=1000.0,

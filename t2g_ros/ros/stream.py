@@ -97,7 +97,10 @@ class CameraStream:
     def begin(self) -> Turn | None:
         """Take the image that waits, until it has to be encoded; None if there is none that can be segmented."""
         letter = self.mailbox.take()
-        if letter is None or not self.health.active:
+        if letter is None:
+            return None
+        if not self.health.active:
+            self.health.skipped["deactivated"] += 1
             return None
         # After taking the image: it may have arrived after a reset that is still queued behind this job.
         self.apply_resets()
@@ -132,7 +135,8 @@ class CameraStream:
         stages["wait"] = (ready - turn.arrived) * 1e3 - sum(stages.values())
         self._delivery.hand_over(Parcel(segmentation, self.info, self.settings, stages, turn.started_ns, ready))
         if self._deadline:
-            self._deadline.observe(segmentation.frame.stamp_ns, stages)
+            with faults_counted(self.health, self._node, masked=True):
+                self._deadline.observe(segmentation.frame.stamp_ns, stages)
         return True
 
     def _end(self, started_ns: int) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from t2g_ros.errors import InputError
-from t2g_ros.image_messages import JPEG_START, jpeg_is_complete
+from t2g_ros.errors import InputError, T2GError
+from t2g_ros.image_files import JPEG_START, jpeg_is_complete
 from t2g_ros.sources.base import Losses
 
 
@@ -43,6 +44,22 @@ def read_ids(path: Path) -> np.ndarray:
     if labels.ndim != 2 or labels.dtype != np.uint8:
         raise InputError(f"labels {path}: found {labels.dtype} {labels.shape}, expected one 8-bit channel of class ids")
     return labels
+
+
+def write_image(path: Path, pixels: np.ndarray, flags: Sequence[int] = ()) -> None:
+    """Write an image file of the suffix's format, whole or not at all; `flags` are those of `cv2.imencode`.
+
+    Raises:
+        T2GError: it cannot be written; what was there under its name is gone.
+    """
+    # Not cv2.imwrite, which does not notice a full disk.
+    _, data = cv2.imencode(path.suffix, pixels, flags)
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+        raise T2GError(f"image {path}: cannot be written ({error.strerror}); those before it are kept") from error
 
 
 def check_label_size(path: Path, labels: np.ndarray, size: tuple[int, int]) -> None:

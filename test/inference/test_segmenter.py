@@ -359,3 +359,35 @@ def test_2000_frames_change_no_allocation(segmenter: StreamSegmenter, runtime: R
     assert resident_bytes() - resident < 8 * 1024**2
     assert buffers() == addresses
     assert segmenter.memory_bytes == memory_bytes
+
+
+def test_frames_that_a_reset_takes_while_they_wait_are_counted_and_a_switch_takes_none(
+    runtime: Runtime, random_model: Path
+) -> None:
+    segmenter = StreamSegmenter(runtime, lag=2)
+    masks, frames = 0, list(stream(12))
+    for count, one in enumerate(frames, start=1):
+        masks += segmenter.step(one) is not None
+        assert count == masks + segmenter.waiting + segmenter.forgotten
+        if count in (1, 6):
+            segmenter.reset("asked for")
+            assert segmenter.waiting == 0
+        if count == 9:
+            segmenter.switch(load_runtime(random_model, runtime="torch", input_size=SIZE, threads=1), "another level")
+            assert segmenter.waiting == 2
+    assert (segmenter.forgotten, segmenter.waiting, masks) == (3, 2, 7)
+    with pytest.raises(RuntimeError, match="crashed"):
+        segmenter.switch(crashing(runtime), "another level")
+    assert (segmenter.forgotten, segmenter.waiting) == (5, 0)
+
+
+def crashing(runtime: Runtime) -> Runtime:
+    """One that has an engine's facts, and fails."""
+
+    class Crashing:
+        input_size, slots = runtime.input_size, runtime.slots
+
+        def encode(self, rgb: np.ndarray, slot: int) -> None:
+            raise RuntimeError("crashed")
+
+    return Crashing()  # type: ignore[return-value]

@@ -51,9 +51,17 @@ def pixels(msg: Image) -> np.ndarray:
 class NodeProcess:
     """`segment_node` as a user runs it."""
 
-    def __init__(self, domain_id: int, cache: Path, log: Path, parameters: dict[str, Any], extra: tuple[str, ...]):
+    def __init__(
+        self,
+        domain_id: int,
+        cache: Path,
+        log: Path,
+        parameters: dict[str, Any],
+        extra: tuple[str, ...],
+        program: tuple[str, ...] = (sys.executable, "-m", "t2g_ros.ros.segment_node"),
+    ):
         self.log = log
-        command = [sys.executable, "-m", "t2g_ros.ros.segment_node", "--ros-args"]
+        command = [*program, "--ros-args"]
         for name, value in parameters.items():
             text = str(value).lower() if isinstance(value, bool) else str(value)
             command += ["-p", f"{name}:={text}"]

@@ -27,9 +27,12 @@ def start_node(
     """Start the node with parameters; the small random model unless told otherwise."""
     processes = bench.processes
 
-    def start(*extra: str, cache: Path = model_cache, **parameters: Any) -> NodeProcess:
+    def start(
+        *extra: str, cache: Path = model_cache, program: tuple[str, ...] | None = None, **parameters: Any
+    ) -> NodeProcess:
         parameters = {"model": random_model, "threads": 1, **parameters}
-        process = NodeProcess(domain_id, cache, tmp_path / f"node{len(processes)}.log", parameters, extra)
+        other = {} if program is None else {"program": program}
+        process = NodeProcess(domain_id, cache, tmp_path / f"node{len(processes)}.log", parameters, extra, **other)
         processes.append(process)
         return process
 

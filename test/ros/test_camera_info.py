@@ -4,7 +4,7 @@ import numpy as np
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
-from t2g_ros.ros.camera_info import fits, scaled
+from t2g_ros.ros.camera_info import fits, problem_with, scaled
 
 
 def camera() -> CameraInfo:
@@ -47,3 +47,18 @@ def test_a_calibration_of_another_size_does_not_fit() -> None:
     assert fits(binned, (240, 320))
     binned.roi.width, binned.roi.height = 200, 100
     assert fits(binned, (50, 100))
+
+
+def test_numbers_that_are_none_are_found() -> None:
+    assert problem_with(camera()) is None
+    for key, value in (("k", np.nan), ("p", np.inf), ("r", -np.inf), ("d", np.nan)):
+        info = camera()
+        getattr(info, key)[0] = value
+        assert f"found {key} = [" in str(problem_with(info))
+
+
+def test_a_region_far_outside_is_scaled_to_what_the_message_holds() -> None:
+    info = camera()
+    info.roi.x_offset = info.roi.width = 2**32 - 1
+    out = scaled(info, (480, 640), (960, 1280), Header())
+    assert (out.roi.x_offset, out.roi.width) == (2**32 - 1, 2**32 - 1)

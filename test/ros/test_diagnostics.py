@@ -9,14 +9,15 @@ from typing import Any
 import yaml
 
 from t2g_ros.ros.diagnostics import PERIOD_S
-from t2g_ros.ros.health import STAGES
+from t2g_ros.ros.health import SKIPS, STAGES
 
 from .bench import ROOT, Bench, NodeProcess, picture
 
 Start = Callable[..., NodeProcess]
 COUNTS = {
-    f"frames_{what}"
-    for what in ("received", "segmented", "batched", "dropped", "skipped", "lost", "rejected", "failed")
+    *(f"frames_{what}" for what in ("received", "segmented", "batched", "dropped", "lost", "rejected", "failed")),
+    *(f"frames_skipped_{cause}" for cause in (*SKIPS, "reset")),
+    "frames_waiting",
 }
 MEASURED = {
     *("encoding", "image_size", "processing_time_ms", "consecutive_processing_delay_ms"),
@@ -35,6 +36,9 @@ ALWAYS = {"state", "topic", "publishers", "output_subscribers", "memory_bytes", 
 MODEL = {"model", "labels", "runtime", "reason", "precision", "device", "input_size", "memory_bytes"}
 
 
+ENGINE = {"gpu_memory_bytes", "engine_state", "engine_recreations"}
+
+
 def newest(bench: Bench) -> dict[str, dict[str, str]]:
     """Key-value pairs by status name."""
     return {status.name: bench.values(status) for status in bench.diagnostics[-1].status}
@@ -43,7 +47,7 @@ def newest(bench: Bench) -> dict[str, dict[str, str]]:
 def test_every_key_is_there_and_unknown_until_it_is_known(bench: Bench, start_node: Start) -> None:
     start_node(autostart=False)
     bench.until(lambda: bench.diagnostics, "diagnostics of a node without a model")
-    assert newest(bench) == {"segment_node: model": dict.fromkeys([*MODEL, "gpu_memory_bytes"], "n/a")}
+    assert newest(bench) == {"segment_node: model": dict.fromkeys([*MODEL, *ENGINE], "n/a")}
     assert bench.transition(1)
     assert bench.transition(3)
     bench.ready()

@@ -102,16 +102,16 @@ def test_a_rate_limit_skips_and_counts(bench: Bench, start_node: Start) -> None:
     bench.ready()
     for i in range(4):
         bench.segment(bench.image(i))
-    assert bench.wait_value("frames_segmented", "4")["frames_skipped"] == "0"
+    assert bench.wait_value("frames_segmented", "4")["frames_skipped_rate_limit"] == "0"
     assert bench.set_parameter("max_rate_hz", 5.0).successful
     for i in range(4, 24):  # 10 Hz by their stamps
         bench.camera.publish(bench.image(i))
     bench.wait_value("frames_received", "24")
     bench.until(lambda: int(bench.camera_values()["frames_segmented"]) == len(bench.masks), "the count")
     values = bench.camera_values()
-    counted = sum(int(values[f"frames_{what}"]) for what in ("segmented", "dropped", "skipped"))
+    counted = sum(int(values[f"frames_{what}"]) for what in ("segmented", "dropped", "skipped_rate_limit"))
     assert counted == int(values["frames_received"]) == 24
-    assert 9 <= int(values["frames_skipped"]) <= 11
+    assert 9 <= int(values["frames_skipped_rate_limit"]) <= 11
     assert values["resets"] == "0"
     assert bench.set_parameter("max_rate_hz", 0.0).successful
     bench.segment(bench.image(24))

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -121,6 +122,27 @@ def test_a_cache_that_cannot_be_written_is_gone_without(
     assert str(tmp_path / "file" / "cache") in caplog.text
     assert labels.shape == (32, 64)
     assert len(np.unique(labels)) > 1
+
+
+@pytest.fixture
+def full_cache(cache_dir: Path) -> Iterator[Path]:
+    """A cache on a disk of its own that is too small for any model."""
+    cache_dir.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", cache_dir], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"needs the right to mount: {mounted.stderr.decode().strip()}")
+    yield cache_dir
+    subprocess.run(["umount", cache_dir], check=True)
+
+
+def test_a_cache_on_a_full_disk_is_gone_without_and_left_clean(
+    random_model: Path, full_cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        labels = mask(load(random_model))
+    assert caplog.text.count("not writable; the model is converted at every start") == 1
+    assert len(np.unique(labels)) > 1
+    assert list(full_cache.iterdir()) == []
 
 
 def test_whatever_a_conversion_depends_on_is_in_the_key(tmp_path: Path) -> None:

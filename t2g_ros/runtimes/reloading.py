@@ -1,0 +1,156 @@
+"""An engine that is given up when it keeps failing, and loaded again, ever less often."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+
+from t2g_ros.errors import EngineDown, ModelError
+from t2g_ros.runtimes.base import Runtime
+
+log = logging.getLogger(__name__)
+
+FAILURES = 3
+"""Frames without a mask, one after another, after which an engine is given up; out of memory, the first is enough."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 0.5
+"""Until it is loaded again; doubled by every time in vain. The longest lets it be back within a second of the cause's
+end, but an engine that takes longer than that to load waits as long as it takes: the machine is not for loading."""
+OUT_OF_MEMORY = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "bad_alloc",
+    "alloc_failed",
+    "nvml_success",  # Jetson's allocator asserts
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an engine's error says that there is no memory; each library has a type and words of its own."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in OUT_OF_MEMORY)
+
+
+def release(error: BaseException) -> None:
+    """Give back what is held for nothing because of an engine's error; if that is about memory, on the GPU too."""
+    # What failed holds the engine's arrays in its frames, until somebody drops the error.
+    failed: BaseException | None = error
+    while failed is not None:
+        traceback.clear_frames(failed.__traceback__)
+        failed = failed.__cause__ or failed.__context__
+    if not is_out_of_memory(error):
+        return  # this takes tenths of a second
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        with suppress(Exception):  # a device that has failed altogether
+            torch.cuda.empty_cache()
+
+
+class ReloadingEngine:
+    """The engine of one network, whose streams have a runtime each. For one thread.
+
+    Args:
+        load: loads an engine, the same at every call.
+        clock: seconds that only grow.
+
+    Raises:
+        Exception: what `load` raises, the first time.
+    """
+
+    def __init__(self, load: Callable[[], Runtime], clock: Callable[[], float]) -> None:
+        self.trouble: str | None = None
+        """What the engine failed of and when it is tried again; None while it works."""
+        self.recreations = 0
+        """How often it was loaded again."""
+        self.on_given_up: list[Callable[[], None]] = []
+        """Called when the engine is given up, so that everybody drops what belongs to it."""
+        self._load = load
+        self._clock = clock
+        self._failures = 0  # since the last mask
+        self._attempts = 0  # to load it again, since the last mask
+        self._cause = ""
+        self._retry_at = self._load_s = 0.0
+        engine = load()
+        self._model = {key: getattr(engine, key) for key in ("labels", "input_size", "slots")}
+        self._told = engine.name, engine.device, engine.model_name
+        self._engine: Runtime | None = engine
+        self._is_free = True  # no stream has the engine's own buffers
+
+    @property
+    def engine(self) -> Runtime | None:
+        """What was loaded last, None while it is given up."""
+        return self._engine
+
+    def stream(self) -> Runtime:
+        """Return a runtime for one more stream, of the engine loaded again if it is time to.
+
+        Raises:
+            EngineDown: the engine is given up, and not back yet.
+            Exception: what the engine raises.
+        """
+        if self._engine is None:
+            self._engine, self._is_free = self._loaded_again(), True
+        engine, is_free = self._engine, self._is_free
+        self._is_free = False
+        return engine if is_free else engine.another()
+
+    def worked(self) -> None:
+        """Note that a mask came of it."""
+        if self.trouble is not None:
+            log.warning("engine %s: works again, loaded %d time(s)", self._told[0], self._attempts)
+            self.trouble = None
+        self._failures = self._attempts = 0
+
+    def failed(self, error: Exception) -> None:
+        """Note that no mask came of it, and give the engine up if that was too much."""
+        self._failures += 1
+        # One that was just loaded again gets no three chances.
+        if self._failures >= FAILURES or self._attempts or is_out_of_memory(error):
+            self._note(error)
+            self._engine = None
+            for drop in self.on_given_up:
+                drop()
+            release(error)
+
+    def down(self) -> EngineDown:
+        """What to raise while there is no engine."""
+        return EngineDown(f"{self.trouble}; the next try is in {max(0.0, self._retry_at - self._clock()):.2f} s")
+
+    def _loaded_again(self) -> Runtime:
+        if self._clock() < self._retry_at:
+            raise self.down()
+        self._attempts += 1
+        start = self._clock()
+        try:
+            engine = self._load()
+            self._check(engine)
+        except Exception as error:
+            self._load_s = self._clock() - start
+            self._note(error)
+            release(error)
+            raise self.down() from None
+        self._load_s = self._clock() - start
+        self.recreations += 1
+        return engine
+
+    def _check(self, engine: Runtime) -> None:
+        """Whoever uses this has sized his outputs and named their classes already."""
+        for key, value in self._model.items():
+            if getattr(engine, key) != value:
+                raise ModelError(
+                    f"model {self._told[2]}: has changed on disk: its {key} is not what the node was configured for; "
+                    "clean the node up and configure it to take the new model"
+                )
+
+    def _note(self, error: Exception) -> None:
+        """Say what went wrong, the first time also in the log, and decide when to try next."""
+        wait_s = min(FIRST_WAIT_S * 2**self._attempts, max(LONGEST_WAIT_S, self._load_s))
+        self._retry_at = self._clock() + wait_s
+        self._cause = f"{type(error).__name__}: {error}"
+        if self.trouble is None:
+            log.error("engine %s on %s: given up, and loaded again: %s", *self._told[:2], self._cause)
+        self.trouble = f"engine {self._told[0]} given up: {self._cause}; loaded again {self._attempts} time(s) since"
