@@ -249,8 +249,7 @@ def whole(index: int, header: Header) -> Image:
 
 def diagnosed(node: SegmentNode) -> dict[str, str]:
     """What the node would publish of its camera."""
-    camera = node._camera
-    assert camera is not None
+    (camera,) = node._cameras
     status = node._diagnostics._camera_status(camera, camera.verdict())
     return Bench.values(status)
 
