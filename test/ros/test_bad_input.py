@@ -105,6 +105,7 @@ def test_a_damaged_file_is_refused(
     camera = bench.node.create_publisher(CompressedImage, "image_raw/compressed", 10)
     start_node(image_transport="compressed")
     bench.until(camera.get_subscription_count, "the node to subscribe to image_raw/compressed")
+    bench.wait_value("publishers", "1")  # discovery is not symmetric
     bench.until(lambda: bench.node.count_publishers("segmentation/mask"), "the mask topic")
     jpeg, png = (cv2.imencode(suffix, picture(0))[1].tobytes() for suffix in (".jpg", ".png"))
 

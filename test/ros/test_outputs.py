@@ -113,6 +113,7 @@ def test_compressed_images_give_the_masks_of_what_they_decode_to(
     camera = bench.node.create_publisher(CompressedImage, "image_raw/compressed", 10)
     start_node(image_transport="compressed")
     bench.until(camera.get_subscription_count, "the node to subscribe to image_raw/compressed")
+    bench.wait_value("publishers", "1")  # discovery is not symmetric
     bench.until(lambda: bench.node.count_publishers("segmentation/mask"), "the mask topic")
     file = cv2.imencode(suffix, cv2.cvtColor(picture(3), cv2.COLOR_RGB2BGR))[1]
     msg = CompressedImage(header=bench.image(3).header, format="jpeg" if suffix == ".jpg" else "png")
