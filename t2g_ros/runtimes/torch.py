@@ -26,7 +26,6 @@ class TorchRuntime:
     """See `runtimes.base.Runtime`. Lower precision is autocast, so norms and softmax stay in f32."""
 
     name = "torch"
-    batch_frames = 4
 
     def __init__(
         self,
@@ -61,6 +60,7 @@ class TorchRuntime:
         self.labels = space(config.labels)
         self.input_size = config.input_size
         self.slots = config.slots
+        self.batch_frames = 4 if cuda else 1  # on a CPU a batch takes longer than its frames one by one
         self._allocate()
 
     def _allocate(self) -> None:
