@@ -26,7 +26,7 @@ from typing import Any
 
 import rclpy
 from inputs import Input, input_frames
-from measure import arguments, as_table, image_size, write
+from measure import arguments, as_table, described, image_size, write
 from numpy.typing import NDArray
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -37,6 +37,7 @@ from sensor_msgs.msg import Image
 from t2g_ros.commands.demo import PROFILES
 from t2g_ros.demo.process import Process
 from t2g_ros.ros.images import header_of, to_image
+from t2g_ros.runtimes import load_runtime
 from t2g_ros.share import share_dir
 from t2g_ros.types import NS_PER_S, Frame
 
@@ -189,6 +190,9 @@ def summed_up(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def measured(args: argparse.Namespace) -> dict[str, Any]:
     """All figures."""
     images = input_frames(FRAMES, args.size)
+    # Converts the model if need be: a node that has done so holds torch, too.
+    options = {"runtime": args.runtime, "precision": args.precision, "threads": args.threads}
+    engine = described(load_runtime(args.model, input_size=args.input_size, **options))
     found: dict[tuple[int, str], list[dict[str, Any]]] = {}
     context = Context()
     rclpy.init(context=context, domain_id=int(os.environ["ROS_DOMAIN_ID"]))
@@ -212,9 +216,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
     ]
     return {
         **summed_up(rows),
-        "model": args.model,
-        "runtime": args.runtime,
-        "precision": args.precision,
+        "engine": engine,
         "input": images.described(),
         "rounds": args.rounds,
         "seconds": args.seconds,

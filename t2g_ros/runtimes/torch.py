@@ -35,7 +35,6 @@ class TorchRuntime:
     """
 
     name = "torch"
-    batch_frames = 4
 
     def __init__(
         self,
@@ -73,6 +72,7 @@ class TorchRuntime:
         self.labels = space(config.labels)
         self.input_size = config.input_size
         self.slots = config.slots
+        self.batch_frames = 4 if cuda else 1  # on a CPU a batch takes longer than its frames one by one
         # Encoders of so many images at once, for all streams.
         self._encoders: dict[int, tuple[Upload, Callable[[], dict[str, Tensor]]]] = {}
         self._allocate()

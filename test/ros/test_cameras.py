@@ -73,9 +73,9 @@ def three(bench: Bench, start_node: Start) -> Cameras:
     return cameras
 
 
-def offline(model: Path, seed: int, indices: range, runtime: str = "auto") -> list[np.ndarray]:
+def offline(model: Path, seed: int, indices: range) -> list[np.ndarray]:
     """The masks of a camera that is alone."""
-    segmenter = StreamSegmenter(load_runtime(model, runtime=runtime, threads=1))
+    segmenter = StreamSegmenter(load_runtime(model, threads=1))
     found = [segmenter.step(Frame(picture(1000 * seed + i), START_NS + i * FRAME_NS)) for i in indices]
     return [segmentation.labels for segmentation in found if segmentation is not None]
 
@@ -174,44 +174,6 @@ def test_an_overloaded_node_gives_every_camera_its_turn(three: Cameras) -> None:
     for name in three.names:
         found = [stamp_ns(mask) for mask in three.masks[name]]
         assert found == sorted(set(found))
-
-
-def test_images_that_wait_together_are_encoded_together_if_their_stamps_are_close(
-    bench: Bench, start_node: Start, random_model: Path
-) -> None:
-    cameras = Cameras(bench, "front", "left", "right")
-    start_node(cameras="[front, left, right]", runtime="torch", precision="f32", max_camera_time_diff_s=0.01)
-    cameras.ready()
-
-    def batched() -> int:
-        return sum(int(cameras.values(name).get("frames_batched", 0)) for name in cameras.names)
-
-    def together(apart_ns: int, times: int) -> None:
-        """Images of all cameras at once, every mask awaited, so that none is dropped."""
-        begun = len(cameras.masks["front"])
-        for index in range(begun, begun + times):
-            for place, name in enumerate(cameras.names):
-                stamp = START_NS + index * FRAME_NS + place * apart_ns
-                cameras.images[name].publish(bench.image(index, picture(1000 * place + index), stamp))
-            bench.until(lambda i=index: all(len(found) > i for found in cameras.masks.values()), "the masks of a round")
-        for name in cameras.names:
-            cameras.wait(name, frames_segmented=str(begun + times))
-
-    together(apart_ns=20_000_000, times=6)
-    assert batched() == 0
-    together(apart_ns=0, times=6)
-    # The first may be taken before the others are there.
-    assert batched() >= 6
-    before = batched()
-    assert bench.set_parameter("max_camera_time_diff_s", 0.0).successful
-    together(apart_ns=1, times=3)
-    assert batched() == before
-    for place, name in enumerate(cameras.names):
-        segmenter = StreamSegmenter(load_runtime(random_model, runtime="torch", precision="f32", threads=1))
-        for index, mask in enumerate(cameras.masks[name]):
-            expected = segmenter.step(Frame(picture(1000 * place + index), stamp_ns(mask)))
-            assert expected is not None
-            assert np.mean(pixels(mask) == expected.labels) >= 0.999, (name, index)
 
 
 def test_cameras_come_and_go_while_the_node_is_unconfigured(bench: Bench, start_node: Start) -> None:

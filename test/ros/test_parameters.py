@@ -60,9 +60,11 @@ def test_descriptions_ranges_and_read_only_flags_are_declared(node: Node) -> Non
 def test_settings_follow_the_node(node: Node) -> None:
     parameters = Parameters(node)
     assert parameters.settings == Settings()
-    node.set_parameters([Parameter("input_size", value=[64, 128]), Parameter("max_gap_s", value=3.0)])
+    names = ["front", "left"]
+    changes = {"input_size": [64, 128], "max_gap_s": 3.0, "cameras": names}
+    node.set_parameters([Parameter(name, value=value) for name, value in changes.items()])
     settings = parameters.settings
-    assert (settings.input_size, settings.max_gap_s) == ([64, 128], 3.0)
+    assert (settings.input_size, settings.max_gap_s, settings.cameras) == ([64, 128], 3.0, names)
 
 
 @pytest.mark.parametrize(
@@ -72,6 +74,11 @@ def test_settings_follow_the_node(node: Node) -> None:
         ("input_size", [64], "found [64], expected [height, width] in multiples of 64"),
         ("input_size", [0, 64], "found [0, 64]"),
         ("input_size", [-64, 64], "found [-64, 64]"),
+        ("cameras", ["front", "left", "front"], "found 'front' 2 times, expected each name once"),
+        ("cameras", ["front", ""], "found the name '', expected letters, digits and _, no digit first"),
+        ("cameras", ["2nd"], "found the name '2nd'"),
+        ("cameras", ["front/left"], "found the name 'front/left'"),
+        ("cameras", ["vorn-links"], "found the name 'vorn-links'"),
     ],
 )
 def test_a_change_is_refused_with_found_and_expected(node: Node, name: str, value: object, expected: str) -> None:

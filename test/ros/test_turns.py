@@ -44,9 +44,9 @@ class Rig:
         for camera in self.cameras.values():
             camera.health.active = True
 
-    def put(self, name: str, index: int, apart_ns: int = 0) -> None:
+    def put(self, name: str, index: int, apart_ns: int = 0, seed: int = 0) -> None:
         """Leave an image in a camera's mailbox, as its subscription does."""
-        image = to_image(picture(index), Header())
+        image = to_image(picture(index + 100 * seed), Header())
         stamp_ns = START_NS + index * FRAME_NS + apart_ns
         image.header.stamp.sec, image.header.stamp.nanosec = divmod(stamp_ns, NS_PER_S)
         self.put_image(name, image)
@@ -85,8 +85,10 @@ def node(domain_id: int) -> Iterator[LifecycleNode]:
 
 @pytest.fixture
 def runtime(random_model: Path) -> Runtime:
-    """An engine that gains by batches."""
-    return load_runtime(random_model, runtime="torch", precision="f32", input_size=(64, 128), threads=1)
+    """An engine that can batch, and is taken to gain by it, as on CUDA."""
+    runtime = load_runtime(random_model, runtime="torch", precision="f32", input_size=(64, 128), threads=1)
+    runtime.batch_frames = 4
+    return runtime
 
 
 @pytest.fixture
@@ -130,6 +132,38 @@ def test_a_batch_takes_along_whose_images_wait_and_are_close_in_time(rig: Rig) -
     timing = rig.cameras["right"].health.stage_ms
     assert set(timing) == {"wait", "convert", "preprocess", "encode", "decode", "postprocess", "stability", "publish"}
     assert min(timing.values()) >= 0
+
+
+def test_a_batch_gives_each_camera_the_masks_that_it_has_alone(rig: Rig, runtime: Runtime) -> None:
+    alone = [StreamSegmenter(runtime.another()) for _ in NAMES]
+    for index in range(6):
+        done = rig.busy()
+        for place, name in enumerate(NAMES):
+            rig.put(name, index, seed=place)
+        done.set()
+        rig.wait()
+        for place, camera in enumerate(rig.cameras.values()):
+            expected = alone[place].step(Frame(picture(index + 100 * place), START_NS + index * FRAME_NS))
+            found = camera.health.segmentation
+            assert expected is not None
+            assert found is not None
+            assert found.clip_frames == expected.clip_frames
+            assert np.mean(found.labels == expected.labels) >= 0.999  # a batch rounds differently
+            assert len(np.unique(found.labels)) > 2
+    assert rig.counts("batched") == [6, 6, 6]
+
+
+def test_how_close_stamps_have_to_be_may_change_while_the_cameras_run(rig: Rig) -> None:
+    for close_s, batched in ((0.05, 1), (0.0, 1), (1.0, 2)):
+        for camera in rig.cameras.values():
+            camera.apply(Settings(max_camera_time_diff_s=close_s))
+        index = rig.cameras["front"].health.segmented
+        done = rig.busy()
+        rig.put("front", index)
+        rig.put("left", index, 1)
+        done.set()
+        rig.wait()
+        assert rig.counts("batched") == [batched, batched, 0], close_s
 
 
 def test_a_bad_image_leaves_the_rest_of_a_batch(rig: Rig) -> None:
