@@ -1,7 +1,9 @@
 # Sourced by scripts/demo and scripts/test: makes .venv hold what constraints.txt pins, or finds that it does.
-# Uses the ROS distribution if one is sourced, else the ROS wheels. PYTHON chooses the interpreter.
+# Uses the ROS distribution if one is sourced, else the ROS wheels: Jazzy's, or those of ROS_WHEELS=kilted, which get an
+# environment of their own. PYTHON chooses the interpreter.
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+WHEELS=${ROS_WHEELS:-jazzy}
 VENV=$ROOT/.venv
 PYTHON=${PYTHON:-python3}
 
@@ -36,9 +38,11 @@ if [[ -n ${ROS_DISTRO:-} ]] && "$PYTHON" -c 'import rclpy' 2>/dev/null; then
   ros="ROS $ROS_DISTRO as sourced"
   venv_options=(--system-site-packages)
 elif [[ $(uname -m) == x86_64 ]]; then
-  ros="the ROS Jazzy wheels"
+  [[ $WHEELS == jazzy || $WHEELS == kilted ]] || fail "ROS_WHEELS is '$WHEELS', expected jazzy or kilted"
+  [[ $WHEELS == jazzy ]] || VENV+=-$WHEELS
+  ros="the ROS ${WHEELS^} wheels"
   venv_options=()
-  extras+=,ros-jazzy
+  extras+=,ros-$WHEELS
 else
   fail "no ROS 2 distribution is sourced and the ROS wheels exist for x86_64 only, this is $(uname -m);" \
     "run: source /opt/ros/<distribution>/setup.bash"
@@ -51,13 +55,17 @@ if [[ $(cat "$VENV/stamp" 2>/dev/null) == "$stamp" ]]; then
 else
   say "making $VENV with Python $version and $ros; the first time takes some minutes"
   "$PYTHON" -m venv --clear "${venv_options[@]}" "$VENV"
-  pip=("$VENV/bin/python" -m pip install -qq --disable-pip-version-check --constraint "$ROOT/constraints.txt")
+  # The constraints hold for all but another distribution's wheels, which setup.py pins.
+  pinned=$(mktemp)
+  if [[ $WHEELS == jazzy ]]; then cat "$ROOT/constraints.txt"; else grep -v '^ros-' "$ROOT/constraints.txt"; fi >"$pinned"
+  pip=("$VENV/bin/python" -m pip install -qq --disable-pip-version-check --constraint "$pinned")
   say "installing the build tools"
   "${pip[@]}" setuptools wheel
   say "installing torch (gigabytes where the package index has no CPU build of it)"
   "${pip[@]}" torch
   say "installing t2g_ros[$extras], its sources used where they lie"
   "${pip[@]}" --no-build-isolation --editable "$ROOT[$extras]"
+  rm "$pinned"
   printf '%s\n' "$stamp" >"$VENV/stamp"
   say "done"
 fi
