@@ -4,9 +4,10 @@ Run on an idle machine: `python benchmarks/cameras.py [--cameras 1 2 3] [--model
 
 The nodes are processes; another one is all cameras and receives all masks. A camera sends its next image when the mask
 of the last one arrives, so none is dropped, and a single camera leaves the node a pause meanwhile. Counted are the
-masks that arrive within `--seconds`, after `--warm-up-s`. Memory is what the nodes' processes have in RAM at the end:
-`rss_mb` is the sum of their resident sizes; `pss_mb` counts what processes share, such as libraries, once. Arrangements
-take turns; figures are medians over rounds.
+masks that arrive within `--seconds`, after `--warm-up-s`. On a machine that is not idle several processes get a larger
+share of it than one; `cpu_ms_per_mask`, the nodes' time on all cores, depends on that less. Memory is what the nodes'
+processes have in RAM at the end: `rss_mb` is the sum of their resident sizes; `pss_mb` counts once what processes
+share, such as libraries. Arrangements take turns; figures are medians over rounds.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import Any
 
 import rclpy
 from inputs import Input, input_frames
+from live import cpu_s
 from measure import arguments, as_table, described, image_size, write
 from numpy.typing import NDArray
 from rclpy.context import Context
@@ -46,7 +48,8 @@ FRAMES = 16
 READY_TIMEOUT_S = 300.0
 LOST_AFTER_S = 2.0
 """A camera that gets no mask for so long begins anew: DDS may lose an image."""
-COLUMNS = ("cameras", "arrangement", "fps", "slowest_camera_fps", "rss_mb", "pss_mb")
+COLUMNS = ("cameras", "arrangement", "fps", "slowest_camera_fps", "cpu_ms_per_mask", "rss_mb", "pss_mb")
+COMPARED = ("fps", "cpu_ms_per_mask", "rss_mb", "pss_mb")
 
 
 class AllCameras(Node):
@@ -146,9 +149,10 @@ def run(
         wait(lambda: all(cameras.masks.values()), "a mask of each camera", READY_TIMEOUT_S)
         warm = time.monotonic() + args.warm_up_s
         wait(lambda: time.monotonic() > warm, "the warm-up", READY_TIMEOUT_S)
-        before, start = dict(cameras.masks), time.monotonic()
+        cpu_before_s, before, start = sum(cpu_s(node.pid) for node in nodes), dict(cameras.masks), time.monotonic()
         wait(lambda: time.monotonic() > start + args.seconds, "the measurement", READY_TIMEOUT_S)
         took_s = time.monotonic() - start
+        used_s = sum(cpu_s(node.pid) for node in nodes) - cpu_before_s
         counts = [cameras.masks[name] - before[name] for name in names]
         rss, pss = (sum(memory_mb(node.pid, key) for node in nodes) for key in ("Rss", "Pss"))
         for node in nodes:
@@ -157,6 +161,7 @@ def run(
         "fps": sum(counts) / took_s,
         "slowest_camera_fps": min(counts) / took_s,
         "fastest_camera_fps": max(counts) / took_s,
+        "cpu_ms_per_mask": 1e3 * used_s / max(sum(counts), 1),
         "rss_mb": rss,
         "pss_mb": pss,
     }
@@ -171,9 +176,7 @@ def summed_up(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     by = {(row["cameras"], row["arrangement"]): row for row in rows}
     counts = sorted({row["cameras"] for row in rows})
     ratios = {
-        str(count): {
-            key: by[count, "one node"][key] / by[count, "a node each"][key] for key in ("fps", "rss_mb", "pss_mb")
-        }
+        str(count): {key: by[count, "one node"][key] / by[count, "a node each"][key] for key in COMPARED}
         for count in counts
     }
     added = {}

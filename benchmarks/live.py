@@ -156,9 +156,9 @@ class CameraAndReceiver(Node):
                 due_s = time.monotonic()
             due_s += period_s
             if k == warm_up:
-                cpu_s, start_s = _cpu_s(pid), time.monotonic()
+                before_s, start_s = cpu_s(pid), time.monotonic()
             sent_ns.append(self._publish())
-        cpu_percent = 100 * (_cpu_s(pid) - cpu_s) / (time.monotonic() - start_s)
+        cpu_percent = 100 * (cpu_s(pid) - before_s) / (time.monotonic() - start_s)
         missing, quiet_since = set(sent_ns), time.monotonic()
         while missing and time.monotonic() - quiet_since < QUIET_S:
             time.sleep(0.02)
@@ -207,7 +207,7 @@ def _message(rgb: NDArray[np.uint8], compressed: bool) -> Any:
     return CompressedImage(header=header, format="rgb8; jpeg compressed bgr8", data=data.tobytes())
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """Seconds of a core that a process has used, user and system."""
     # The second field is the name in brackets, which may hold spaces.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
