@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from time import monotonic, sleep
 
 import pytest
 from packaging.requirements import Requirement
@@ -88,7 +89,7 @@ def test_pip_installs_commands_and_shared_files(tree: Path, tmp_path: Path, bare
     assert (bin_dir / "segment_node").is_file()
 
 
-def test_colcon_builds_what_ros2_run_looks_for(tree: Path) -> None:
+def test_colcon_builds_what_ros2_run_looks_for(tree: Path, domain_id: int) -> None:
     colcon = shutil.which("colcon", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if colcon is None:
         pytest.skip("colcon is not installed")
@@ -110,6 +111,28 @@ def test_colcon_builds_what_ros2_run_looks_for(tree: Path) -> None:
     assert Path(share) == prefix / "share" / "t2g_ros"
     assert_installed(Path(share), Path(code).parent, tree)
     assert any("make-bag" in line for line in usage)
+    pytest.importorskip("rclpy")
+    assert_starts_and_ends(prefix, workspace, environment | {"ROS_DOMAIN_ID": str(domain_id)})
+
+
+def assert_starts_and_ends(prefix: Path, workspace: Path, environment: dict[str, str]) -> None:
+    """The installed node comes up in the workspace's environment, says that it has no such model, and ends cleanly."""
+    node = f'exec "{prefix}/lib/t2g_ros/segment_node" --ros-args -p model:=no_such_model'
+    log = workspace / "node.log"
+    with log.open("w") as output:
+        script = ["bash", "-c", f"source install/setup.bash && {node}"]
+        process = subprocess.Popen(script, cwd=workspace, env=environment, stderr=output)
+    try:
+        end = monotonic() + 60
+        while "cannot configure" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert monotonic() < end, log.read_text()
+            sleep(0.1)
+        assert "no_such_model" in log.read_text()
+        process.terminate()
+        assert process.wait(timeout=60) == 0
+    finally:
+        process.kill()
 
 
 def test_both_manifests_agree() -> None:
