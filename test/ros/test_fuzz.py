@@ -224,7 +224,7 @@ def test_the_node_gives_every_message_its_own_mask_or_a_reason(nodes: tuple[Segm
             callbacks["/camera_info"](made.info())
         msg = made.image() if made.dice.random() < 0.7 else whole(made.dice.randrange(5), made.header())
         before = len(masks)
-        callbacks["/image_raw"](msg)
+        callbacks["/image_raw"](msg, {"publication_sequence_number": sent})
         sent += 1
         finish()
         values = diagnosed(node)
