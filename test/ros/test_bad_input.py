@@ -282,7 +282,7 @@ def test_parameters_are_checked_at_runtime_and_take_effect(bench: Bench, start_n
         ("output_resolution", "huge", "found 'huge', expected one of source, model"),
         ("model", "other", "settable while unconfigured only"),
         ("autostart", False, "read-only"),
-        ("overlay_alpha", "much", "DOUBLE"),
+        ("overlay_alpha", "much", "arameter type"),
     ):
         result = bench.set_parameter(name, value)
         assert not result.successful
