@@ -109,7 +109,8 @@ class DeadlineMode:
     def verdict(self, verdict: Verdict) -> Verdict:
         """What to say of a camera that is otherwise as `verdict` says: a target that is missed is late."""
         deadline = self._deadline
-        if verdict.state not in (State.OK, State.LATE, State.UNSTABLE) or not (self.level or deadline.missed):
+        running = (State.OK, State.LATE, State.BAD_CALIBRATION, State.UNSTABLE)
+        if verdict.state not in running or not (self.level or deadline.missed):
             return verdict
         if not deadline.missed:
             return replace(verdict, message=f"{verdict.message}; deadline level {self}")

@@ -6,6 +6,7 @@ import logging
 from collections import deque
 from threading import Lock
 
+from t2g_ros.errors import EngineDown
 from t2g_ros.inference.steps import encode_together
 from t2g_ros.ros.stream import CameraStream, Turn
 from t2g_ros.ros.worker import Worker
@@ -79,6 +80,8 @@ def _encoded(turns: list[Turn]) -> bool:
     try:
         encode_together([turn.step for turn in turns])
         return True
+    except EngineDown:  # the log has it from the engine, and each camera's status
+        return False
     except Exception as error:  # of one camera's image, or for want of memory: alone the others may do
         log.warning("a batch of %d images could not be encoded, trying one by one: %s", len(turns), error)
         return False

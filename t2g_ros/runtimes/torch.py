@@ -114,7 +114,7 @@ class TorchRuntime:
     @property
     def gpu_memory_bytes(self) -> int | None:
         """See `Runtime.gpu_memory_bytes`."""
-        return torch.cuda.memory_reserved(self._device) if self._device.type == "cuda" else None
+        return torch.cuda.memory_reserved(self._device) if self._cuda else None
 
     def encode(self, rgb: np.ndarray, slot: int) -> None:
         """See `Runtime.encode`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -15,6 +16,7 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from t2g_ros.errors import EngineDown
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.ros.cameras import Camera
 from t2g_ros.ros.images import to_image
@@ -206,3 +208,21 @@ def test_images_of_a_batch_that_fails_are_encoded_alone(
     assert rig.counts("segmented") == [3, 3, 3]
     assert rig.counts("batched") == rig.counts("failed") == [0, 0, 0]
     assert not any(camera.segmenter.reset_counts for camera in rig.cameras.values())
+
+
+def test_while_the_engine_is_down_batches_say_nothing_of_their_own(
+    rig: Rig, runtime: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def down(self: Runtime, images: np.ndarray, places: list[tuple[Runtime, int]]) -> None:
+        raise EngineDown("engine given up")
+
+    monkeypatch.setattr(type(runtime), "encode_batch", down)
+    with caplog.at_level(logging.WARNING):
+        done = rig.busy()
+        for name in NAMES:
+            rig.put(name, 0)
+        done.set()
+        rig.wait()
+    assert "batch" not in caplog.text  # at every frame, for as long as it takes
+    skipped = [camera.health.skipped["recovering"] for camera in rig.cameras.values()]
+    assert skipped == [1, 1, 1]
