@@ -109,7 +109,7 @@ class DeadlineMode:
     def verdict(self, verdict: Verdict) -> Verdict:
         """What to say of a camera that is otherwise as `verdict` says: a target that is missed is late."""
         deadline = self._deadline
-        running = (State.OK, State.LATE, State.BAD_CALIBRATION, State.UNSTABLE)
+        running = (State.OK, State.LATE, State.TWO_PUBLISHERS, State.BAD_CALIBRATION, State.UNSTABLE)
         if verdict.state not in running or not (self.level or deadline.missed):
             return verdict
         if not deadline.missed:

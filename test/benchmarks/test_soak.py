@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy: a ROS distribution or the wheels of the extra ros-jazzy")
 
-from soak import drift_ms, unaccounted, wrong_stamps
 from soak_camera import Sent, read_log
+from soak_figures import drift_ms, unaccounted, wrong_stamps
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 400

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+
+from sensor_msgs.msg import CameraInfo
 
 from .bench import FRAME_NS, START_NS, Bench, NodeProcess, stamp_ns
 
@@ -12,6 +15,7 @@ PATIENCE = {"max_allowed_processing_time_ms": 60000.0, "stale_after_s": 600.0}
 
 
 def test_a_target_that_cannot_be_met_leads_to_the_last_level_and_a_warning(bench: Bench, start_node: Start) -> None:
+    calibrations = bench.node.create_publisher(CameraInfo, "camera_info", 10)
     start_node(target_latency_ms=0.1, output_resolution="model", **ENGINE, **PATIENCE)
     bench.ready()
     assert bench.camera_values()["deadline_level"] == "1 of 4: clip 5, 128x64"
@@ -33,6 +37,12 @@ def test_a_target_that_cannot_be_met_leads_to_the_last_level_and_a_warning(bench
     assert (mask.width, mask.height) == (160, 96)
     refused = bench.set_parameter("target_latency_ms", 10.0)
     assert "settable while unconfigured" in refused.reason
+    # One thing that is wrong does not hide the other.
+    bench.until(calibrations.get_subscription_count, "the node to take calibrations")
+    calibrations.publish(CameraInfo(width=160, height=96, k=[math.nan] * 9))
+    bench.segment(bench.image(13))
+    message = bench.wait_status("expected finite numbers").message
+    assert "the target latency of 0.1 ms is missed" in message
 
 
 def test_a_target_that_is_met_changes_nothing(bench: Bench, start_node: Start) -> None:
