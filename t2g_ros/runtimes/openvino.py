@@ -33,6 +33,16 @@ log = logging.getLogger(__name__)
 OV_TYPES = {"f32": ov.Type.f32, "bf16": ov.Type.bf16}
 
 
+@cache
+def shared_core() -> ov.Core:
+    """OpenVINO itself: one for the process, which is never given up.
+
+    Its CPU plugin gives the thread that loads it a stack for signals, and unmaps that on whichever thread frees it; the
+    next signal, such as that of a child's end, would kill the process then.
+    """
+    return ov.Core()
+
+
 class OpenVINORuntime(OneByOne):
     """See `runtimes.base.Runtime`. The clip buffers are arrays that the engine reads and writes in place."""
 
@@ -55,7 +65,7 @@ class OpenVINORuntime(OneByOne):
         if precision not in ("auto", *OV_TYPES):
             raise RuntimeUnavailable(f"runtime openvino: precision '{precision}' is not supported; use f32 or bf16")
         weights, config = find_network(model, input_size, clip_frames)
-        core = ov.Core()
+        core = shared_core()
         native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if precision == "auto":
             precision = "bf16" if "BF16" in native else "f32"

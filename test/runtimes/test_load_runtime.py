@@ -1,5 +1,6 @@
 """Which engine is picked and why, what cannot be had, and what every engine offers."""
 
+import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
@@ -229,3 +230,22 @@ def test_a_slot_keeps_its_frame_until_it_is_encoded_again(runtime: Runtime) -> N
     runtime.encode(bright, 0)
     replaced, _ = runtime.decode(0, offsets_s, only_first)
     np.testing.assert_array_equal(replaced, other)
+
+
+FREED_ELSEWHERE = """
+import os, signal, sys, threading
+from t2g_ros.runtimes import load_runtime
+held = [load_runtime(sys.argv[1], runtime="openvino")]
+thread = threading.Thread(target=held.clear)
+thread.start()
+thread.join()
+signal.signal(signal.SIGUSR1, lambda *_: print("taken"))
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+def test_a_signal_after_an_engine_was_freed_in_another_thread_is_survived(random_model: Path) -> None:
+    pytest.importorskip("openvino")
+    command = [sys.executable, "-c", FREED_ELSEWHERE, str(random_model)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "taken\n"), done.stderr
