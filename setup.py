@@ -71,6 +71,7 @@ setup(
             *(f"ros-{name}==5.5.1" for name in MESSAGES),
         ],
         "openvino": ["openvino"],
+        "int8": ["nncf", "openvino"],  # to quantize; a quantized model runs without
         "onnx": ["onnx", "onnxruntime"],  # onnxruntime-gpu in place of onnxruntime runs on CUDA
         "tensorrt": ["onnx", "tensorrt"],
         # The encoder of the model that ships needs transformers already; this names the use that will need more.

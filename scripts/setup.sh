@@ -33,7 +33,7 @@ case $version in
 esac
 "$PYTHON" -c 'import ensurepip, venv' 2>/dev/null || apt_install "python$version-venv"
 
-extras=openvino,onnx,train,dev
+extras=openvino,int8,onnx,train,dev
 if [[ -n ${ROS_DISTRO:-} ]] && "$PYTHON" -c 'import rclpy' 2>/dev/null; then
   ros="ROS $ROS_DISTRO as sourced"
   venv_options=(--system-site-packages)

@@ -10,7 +10,7 @@ from importlib import import_module
 from t2g_ros import __version__
 from t2g_ros.errors import T2GError
 
-COMMANDS = ("demo", "segment", "evaluate", "predict", "train", "make_bag", "export")
+COMMANDS = ("demo", "segment", "evaluate", "predict", "train", "make_bag", "export", "quantize")
 """Modules of `t2g_ros.commands`, in the order of the help. Each offers `add_parser(subparsers)`, cheap to import,
 and `run(args) -> int`, which imports what it needs."""
 

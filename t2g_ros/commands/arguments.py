@@ -44,6 +44,14 @@ def natural_int(text: str) -> int:
     return value
 
 
+def input_size(text: str) -> tuple[int, int]:
+    """Return (height, width) of `HxW`, for argparse."""
+    height, _, width = text.partition("x")
+    if not (height.isdigit() and width.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text} is not HxW, such as 512x1024")
+    return int(height), int(width)
+
+
 def add_source_arguments(
     parser: argparse.ArgumentParser,
     *,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from t2g_ros import __version__
-from t2g_ros.commands.arguments import DEFAULT_MODEL
+from t2g_ros.commands.arguments import DEFAULT_MODEL, input_size
 from t2g_ros.errors import RuntimeUnavailable, T2GError
 
 if TYPE_CHECKING:
@@ -18,14 +18,6 @@ if TYPE_CHECKING:
 GRAPHS = ("encode", "decode")
 PRECISIONS = {"onnx": ("f32", "f16", "bf16"), "openvino": ("f32",), "tensorrt": ("f32", "f16", "bf16")}
 """What the graphs of a runtime can be in. OpenVINO takes the precision when it compiles one."""
-
-
-def input_size(text: str) -> tuple[int, int]:
-    """Return (height, width) of `HxW`, for argparse."""
-    height, _, width = text.partition("x")
-    if not (height.isdigit() and width.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text} is not HxW, such as 512x1024")
-    return int(height), int(width)
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:

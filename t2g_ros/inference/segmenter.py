@@ -23,6 +23,14 @@ SHRINK = 1.5
 and aliasing flickers."""
 
 
+def to_input(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return a frame at the network's input size, (height, width)."""
+    height, width = size
+    shrink = max(rgb.shape[0] / height, rgb.shape[1] / width)
+    how = cv2.INTER_AREA if shrink > SHRINK else cv2.INTER_LINEAR
+    return cv2.resize(rgb, (width, height), interpolation=how)
+
+
 class StreamSegmenter:
     """Segments one camera's stream.
 
@@ -176,7 +184,9 @@ class StreamSegmenter:
     def _admit(self, frame: Frame) -> Step:
         """Scale a frame, and make room for it."""
         start = perf_counter()
-        step = Step(self.runtime, frame, self._to_input(frame.rgb), self._memory.claim(frame.stamp_ns))
+        step = Step(
+            self.runtime, frame, to_input(frame.rgb, self.runtime.input_size), self._memory.claim(frame.stamp_ns)
+        )
         step.stage_ms["preprocess"] = (perf_counter() - start) * 1e3
         return step
 
@@ -212,12 +222,6 @@ class StreamSegmenter:
             self.reset("gap")
         elif frame.size != self._pending[-1].size:
             self.reset("size_change")
-
-    def _to_input(self, rgb: np.ndarray) -> np.ndarray:
-        height, width = self.runtime.input_size
-        shrink = max(rgb.shape[0] / height, rgb.shape[1] / width)
-        how = cv2.INTER_AREA if shrink > SHRINK else cv2.INTER_LINEAR
-        return cv2.resize(rgb, (width, height), interpolation=how)
 
     def _segmentation(
         self,

@@ -20,7 +20,7 @@ AUTO_CPU = ("openvino", "onnx", "torch")
 AUTO_CUDA = ("tensorrt", "torch")
 """What `auto` tries, the fastest first."""
 PACKAGES = {"torch": "torch", "openvino": "openvino", "onnx": "onnxruntime", "tensorrt": "tensorrt"}
-PRECISIONS = ("auto", "f32", "bf16", "f16")
+PRECISIONS = ("auto", "f32", "bf16", "f16", "int8")
 
 __all__ = ["PRECISIONS", "RUNTIMES", "Runtime", "load_runtime", "runtimes_for"]
 
@@ -41,7 +41,8 @@ def load_runtime(
         model: a shipped model's name or the path of a `.safetensors` file.
         runtime: one of `RUNTIMES`; `auto` takes the first of `AUTO_CUDA` on a CUDA device, else of `AUTO_CPU`, that is
             installed and works.
-        precision: one of `PRECISIONS`; `auto` takes the fastest that the hardware computes natively.
+        precision: one of `PRECISIONS`; `auto` takes the fastest that the hardware computes natively, int8
+            only if asked for.
         device: `auto`, `cpu`, `cuda` or `cuda:N`; with `onnx` also `tensorrt` or `tensorrt:N`.
         input_size: (height, width), multiples of 64; None takes the model's.
         clip_frames: T, the frames that the memory holds; None takes the model's. The weights do not depend on it.

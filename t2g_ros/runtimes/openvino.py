@@ -16,6 +16,7 @@ from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.features import feature_shapes
+from t2g_ros.runtimes import int8
 from t2g_ros.runtimes.base import OneByOne
 from t2g_ros.runtimes.buffers import ClipBuffers, Host
 from t2g_ros.runtimes.converted import converted, find_network
@@ -31,6 +32,7 @@ except ImportError as error:
 log = logging.getLogger(__name__)
 
 OV_TYPES = {"f32": ov.Type.f32, "bf16": ov.Type.bf16}
+PRECISIONS = ("auto", *OV_TYPES, "int8")
 
 
 @cache
@@ -62,22 +64,26 @@ class OpenVINORuntime(OneByOne):
     ) -> None:
         if device not in ("auto", "cpu"):
             raise RuntimeUnavailable(f"runtime openvino: device '{device}' is not supported; use cpu, or runtime torch")
-        if precision not in ("auto", *OV_TYPES):
-            raise RuntimeUnavailable(f"runtime openvino: precision '{precision}' is not supported; use f32 or bf16")
+        if precision not in PRECISIONS:
+            raise RuntimeUnavailable(
+                f"runtime openvino: precision '{precision}' is not supported; use {', '.join(PRECISIONS[1:])}"
+            )
         weights, config = find_network(model, input_size, clip_frames)
         core = shared_core()
         native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        fastest = "bf16" if "BF16" in native else "f32"
         if precision == "auto":
-            precision = "bf16" if "BF16" in native else "f32"
-        elif precision == "bf16" and "BF16" not in native:
+            precision = fastest
+        elif precision == "bf16" != fastest:
             # OpenVINO would accept the hint and silently compute in f32; say so instead.
             log.warning("runtime openvino: this CPU has no native bf16, computing in f32")
-            precision = "f32"
-        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": OV_TYPES[precision]}
+            precision = fastest
+        self._floats = fastest if precision == "int8" else precision
+        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": OV_TYPES[self._floats]}
         if threads:
             options["INFERENCE_NUM_THREADS"] = threads
         self._config = config
-        self._compiled = cache(partial(_compiled, core, weights, config, options))
+        self._compiled = cache(partial(_compiled, core, weights, config, options, precision == "int8"))
         encode, self._decoder = self._compiled("encode", "decode")
         self._encode = encode.create_infer_request()
         self.precision = precision
@@ -91,7 +97,7 @@ class OpenVINORuntime(OneByOne):
 
     def _allocate(self) -> None:
         """Make the clip buffers, and a request that reads them."""
-        self._memory = _Buffers(self._config, self.precision)
+        self._memory = _Buffers(self._config, self._floats)
         self.memory_bytes = self._memory.arrays.bytes
         self._offsets = np.zeros((1, self.slots), np.float32)
         self._valid = np.ones((1, self.slots), np.float32)
@@ -149,12 +155,12 @@ class _Buffers:
 
     Args:
         config: of the network.
-        precision: of the engine.
+        floats: type of the features.
     """
 
-    def __init__(self, config: ModelConfig, precision: str) -> None:
-        self.arrays = buffers = ClipBuffers(config, Host(), precision)
-        element = OV_TYPES[precision]
+    def __init__(self, config: ModelConfig, floats: str) -> None:
+        self.arrays = buffers = ClipBuffers(config, Host(), floats)
+        element = OV_TYPES[floats]
 
         def shared(arrays: dict[str, np.ndarray]) -> list[ov.Tensor]:
             return [ov.Tensor(array, ov.Shape(array.shape), element) for array in arrays.values()]
@@ -168,13 +174,15 @@ class _Buffers:
 
 
 def _compiled(
-    core: ov.Core, weights: Path, config: ModelConfig, options: dict[str, Any], *names: str
+    core: ov.Core, weights: Path, config: ModelConfig, options: dict[str, Any], in_int8: bool, *names: str
 ) -> list[ov.CompiledModel]:
-    """Compile the graphs of these names."""
-    graphs = _graphs(core, weights, config, names)
-    for name, graph in zip(names, graphs, strict=True):
+    """Compile the graphs of these names, `encode` with an int8 backbone if asked for."""
+    graphs = dict(zip(names, _graphs(core, weights, config, names), strict=True))
+    if in_int8 and "encode" in graphs:
+        graphs["encode"] = int8.read(core, weights, config)
+    for name, graph in graphs.items():
         _store_features_as(options["INFERENCE_PRECISION_HINT"], name, graph, config)
-    return [core.compile_model(graph, "CPU", options) for graph in graphs]
+    return [core.compile_model(graph, "CPU", options) for graph in graphs.values()]
 
 
 def _store_features_as(element: ov.Type, name: str, graph: ov.Model, config: ModelConfig) -> None:

@@ -50,6 +50,10 @@ class TorchRuntime:
         path = resolve_model(model)
         self._device = self._pick_device(device)
         self._cuda = cuda = self._device.type == "cuda"
+        if precision not in ("auto", *DTYPES):
+            raise RuntimeUnavailable(
+                f"runtime torch: precision '{precision}' is not supported; use {', '.join(DTYPES)}"
+            )
         if precision == "f16" and not cuda:
             raise RuntimeUnavailable("runtime torch: precision f16 needs a CUDA device; use f32 or bf16 on a CPU")
         if precision == "auto":

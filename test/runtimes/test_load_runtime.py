@@ -116,7 +116,7 @@ def test_onnx_without_what_converts_says_so(
     ("options", "message"),
     [
         ({"runtime": "tensorflow"}, "runtime 'tensorflow': expected one of auto, torch, openvino, onnx, tensorrt"),
-        ({"precision": "int8"}, "precision 'int8': expected one of auto, f32, bf16, f16"),
+        ({"precision": "int4"}, "precision 'int4': expected one of auto, f32, bf16, f16, int8"),
     ],
 )
 def test_unknown_names_are_refused(random_model: Path, options: dict, message: str) -> None:
@@ -131,7 +131,7 @@ def test_unknown_names_are_refused(random_model: Path, options: dict, message: s
         ({"runtime": "torch", "device": "mps"}, "device 'mps': expected"),
         ({"runtime": "torch", "device": "cuda:99"}, r"device 'cuda:99': torch .* finds \d+ CUDA"),
         ({"runtime": "openvino", "device": "cuda"}, "device 'cuda' is not supported"),
-        ({"runtime": "openvino", "precision": "f16"}, "precision 'f16' is not supported; use f32 or bf16"),
+        ({"runtime": "openvino", "precision": "f16"}, "precision 'f16' is not supported; use f32, bf16, int8"),
         ({"runtime": "torch", "device": "cpu", "precision": "f16"}, "f16 needs a CUDA device"),
         ({"runtime": "onnx", "device": "tpu"}, "device 'tpu': expected auto, cpu, cuda or cuda:N"),
         ({"runtime": "onnx", "device": "cpu", "precision": "f16"}, "f16 needs a CUDA device; use f32 on a CPU"),

@@ -1,0 +1,109 @@
+"""The backbone in int8, for the OpenVINO engine: `t2g quantize` makes the graph and puts it beside the weights.
+
+Weights and activations of the backbone's convolutions are int8, by NNCF's post-training quantization with accurate bias
+correction. What follows keeps its arithmetic: the pixel decoder's sums and the queries' products lose masks when they
+are quantized, and take a small part of the time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from t2g_ros.errors import RuntimeUnavailable, T2GError
+from t2g_ros.model.config import ModelConfig
+
+if TYPE_CHECKING:
+    import openvino as ov
+
+BACKBONE = ".network.encoder."
+PRODUCTS = ("Convolution", "GroupConvolution", "MatMul")
+INFO = ["t2g_ros", "weights_sha256"]
+
+
+def graph_file(weights: Path, config: ModelConfig) -> Path:
+    """Where the graph of a network at an input size lies; its weights are beside it, `.bin`."""
+    height, width = config.input_size
+    return weights.with_name(f"{weights.stem}.int8_{width}x{height}.xml")
+
+
+def quantize(encode: Path, images: Sequence[np.ndarray]) -> ov.Model:
+    """Return the graph `encode` with its backbone in int8.
+
+    Args:
+        encode: its file, in f32, as it was converted.
+        images: (h, w, 3) uint8 RGB of the input size; what the ranges of the activations are taken from.
+
+    Raises:
+        RuntimeUnavailable: NNCF is not installed.
+    """
+    from t2g_ros.runtimes.openvino import shared_core
+
+    try:
+        import nncf
+    except ImportError as error:
+        raise RuntimeUnavailable(
+            f"quantization: NNCF cannot be imported ({error}); pip install 't2g_ros[int8]'"
+        ) from error
+    graph = shared_core().read_model(encode)
+    names = [op.get_friendly_name() for op in graph.get_ops() if op.get_type_name() in PRODUCTS]
+    return nncf.quantize(
+        graph,
+        nncf.Dataset(list(images), lambda rgb: rgb[None]),
+        preset=nncf.QuantizationPreset.MIXED,  # activations of both signs have a zero point of their own
+        subset_size=len(images),
+        fast_bias_correction=False,
+        ignored_scope=nncf.IgnoredScope(names=[name for name in names if BACKBONE not in name]),
+    )
+
+
+def write(graph: ov.Model, weights: Path, config: ModelConfig) -> Path:
+    """Put a graph that `quantize` gave beside its weights, in place of an older one.
+
+    Raises:
+        T2GError: it cannot be written there.
+    """
+    import openvino as ov
+
+    graph.set_rt_info(_sha256(weights), INFO)
+    file = graph_file(weights, config)
+    try:
+        with TemporaryDirectory(dir=file.parent, prefix=f".{file.stem}-") as scratch:
+            made = Path(scratch) / file.name
+            ov.save_model(graph, made, compress_to_fp16=False)
+            for suffix in (".bin", ".xml"):
+                os.replace(made.with_suffix(suffix), file.with_suffix(suffix))
+    except (OSError, RuntimeError) as error:  # RuntimeError: of OpenVINO's writer, on a full disk
+        raise T2GError(f"{file}: cannot be written ({error}); copy the weights to a folder of your own") from error
+    return file
+
+
+def read(core: ov.Core, weights: Path, config: ModelConfig) -> ov.Model:
+    """The graph `encode` of a network, quantized before.
+
+    Raises:
+        RuntimeUnavailable: there is none for this input size, or it is of other weights, or it cannot be read.
+    """
+    file, (height, width) = graph_file(weights, config), config.input_size
+    how = f"; run t2g quantize --model {weights} --input-size {height}x{width}"
+    if not file.exists():
+        raise RuntimeUnavailable(f"precision int8: {file}: no such file, expected the quantized graph{how}")
+    try:
+        graph = core.read_model(file)
+        made_of = graph.get_rt_info(INFO).astype(str)
+    except RuntimeError as error:
+        found = " ".join(str(error).split())
+        raise RuntimeUnavailable(f"precision int8: {file}: cannot be read ({found}){how}") from error
+    if made_of != _sha256(weights):
+        raise RuntimeUnavailable(f"precision int8: {file}: was quantized from other weights than {weights.name}{how}")
+    return graph
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
