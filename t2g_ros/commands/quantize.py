@@ -1,4 +1,4 @@
-"""`t2g quantize`: the backbone in int8, for CPUs that run the OpenVINO engine."""
+"""`t2g quantize`: the encoder in int8, for CPUs that run the OpenVINO engine."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser = subparsers.add_parser(
         "quantize",
         help="make a model ready for precision int8 on CPUs",
-        description="Takes the ranges of the backbone's activations from images, and puts the encoder with an int8 "
-        "backbone beside the weights, where `precision: int8` of the node and --precision int8 find it. Without a "
+        description="Takes the ranges of the encoder's activations from images, and puts the encoder in int8 "
+        "beside the weights, where `precision: int8` of the node and --precision int8 find it. Without a "
         "source the images are rendered. Best are images of the cameras and roads that the model is for, and none "
         "that it is evaluated on.",
     )

@@ -1,8 +1,8 @@
-"""The backbone in int8, for the OpenVINO engine: `t2g quantize` makes the graph and puts it beside the weights.
+"""The encoder in int8, for the OpenVINO engine: `t2g quantize` makes the graph and puts it beside the weights.
 
-Weights and activations of the backbone's convolutions are int8, by NNCF's post-training quantization with accurate bias
-correction. What follows keeps its arithmetic: the pixel decoder's sums and the queries' products lose masks when they
-are quantized, and take a small part of the time.
+NNCF's post-training quantization with accurate bias correction, of the convolutions that take the time: the backbone,
+the finest level of the pixel decoder and what the pixel memory keeps of a frame. The coarse levels, which say what
+things are, and the stability queries keep their arithmetic: in int8 they cost masks and save nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from t2g_ros.model.config import ModelConfig
 if TYPE_CHECKING:
     import openvino as ov
 
-BACKBONE = ".network.encoder."
+QUANTIZED = ("encoder.", "pixel_decoder.lateral.4", "pixel_decoder.smooth.4", "pixel_memory.")
+"""Modules of the network, by how their names begin."""
 PRODUCTS = ("Convolution", "GroupConvolution", "MatMul")
 INFO = ["t2g_ros", "weights_sha256"]
 
@@ -34,7 +35,7 @@ def graph_file(weights: Path, config: ModelConfig) -> Path:
 
 
 def quantize(encode: Path, images: Sequence[np.ndarray]) -> ov.Model:
-    """Return the graph `encode` with its backbone in int8.
+    """Return the graph `encode` with the modules `QUANTIZED` in int8.
 
     Args:
         encode: its file, in f32, as it was converted.
@@ -52,15 +53,26 @@ def quantize(encode: Path, images: Sequence[np.ndarray]) -> ov.Model:
             f"quantization: NNCF cannot be imported ({error}); pip install 't2g_ros[int8]'"
         ) from error
     graph = shared_core().read_model(encode)
-    names = [op.get_friendly_name() for op in graph.get_ops() if op.get_type_name() in PRODUCTS]
+    products = [op for op in graph.get_ops() if op.get_type_name() in PRODUCTS]
+    kept = [op.get_friendly_name() for op in products if not module_of(op).startswith(QUANTIZED)]
     return nncf.quantize(
         graph,
         nncf.Dataset(list(images), lambda rgb: rgb[None]),
         preset=nncf.QuantizationPreset.MIXED,  # activations of both signs have a zero point of their own
         subset_size=len(images),
         fast_bias_correction=False,
-        ignored_scope=nncf.IgnoredScope(names=[name for name in names if BACKBONE not in name]),
+        ignored_scope=nncf.IgnoredScope(names=kept),
     )
+
+
+def module_of(op: ov.Node) -> str:
+    """The module of the network that an operation is of, such as `encoder.stem.0/...`.
+
+    What was fused while converting has lost its name; it belongs to what it works on.
+    """
+    while not (found := op.get_friendly_name().partition("network.")[2]) and op.get_input_size():
+        op = op.input_value(0).get_node()
+    return found
 
 
 def write(graph: ov.Model, weights: Path, config: ModelConfig) -> Path:

@@ -63,7 +63,7 @@ def test_the_log_of_a_camera_that_was_killed_can_be_read(tmp_path: Path) -> None
 
 def test_a_short_run(random_model: Path, model_cache: Path, tmp_path: Path) -> None:
     file = tmp_path / "soak.json"
-    command = [sys.executable, str(ROOT / "benchmarks" / "soak.py"), "--minutes", "0.3", "--seed", "3"]
+    command = [sys.executable, str(ROOT / "benchmarks" / "soak.py"), "--minutes", "1", "--seed", "3"]
     command += ["--model", str(random_model), "--threads", "1", "--size", "256x128", "--json", str(file)]
     environment = os.environ | {
         "T2G_CACHE_DIR": str(model_cache),

@@ -13,6 +13,7 @@ from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.runtimes import Runtime, load_runtime
+from t2g_ros.runtimes.int8 import QUANTIZED, module_of
 from t2g_ros.sources import open_source
 
 ov = pytest.importorskip("openvino")
@@ -46,15 +47,17 @@ def masks(runtime: Runtime) -> np.ndarray:
     return np.stack([step.model_labels for step in steps if step is not None])
 
 
-def test_the_backbone_computes_in_int8_and_the_rest_does_not(quantized: Path) -> None:
+def test_the_expensive_convolutions_compute_in_int8_and_no_others(quantized: Path) -> None:
     graph = ov.Core().read_model(quantized.with_name(GRAPH))
     products = [op for op in graph.get_ops() if op.get_type_name() in ("Convolution", "GroupConvolution")]
     by_type: dict[bool, list[str]] = {True: [], False: []}
     for op in products:
-        by_type[_has_int8_weights(op)].append(op.get_friendly_name())
-    assert len(by_type[True]) > 50
-    assert all(".network.encoder." in name for name in by_type[True])
-    assert not any(".network.encoder." in name for name in by_type[False])
+        by_type[_has_int8_weights(op)].append(module_of(op))
+    assert sum(name.startswith("encoder.") for name in by_type[True]) > 50
+    assert sum(name.startswith("pixel_decoder.") for name in by_type[True]) >= 3
+    assert sum(name.startswith("pixel_decoder.") for name in by_type[False]) >= 4
+    assert not any(name.startswith(QUANTIZED) for name in by_type[False])
+    assert all(name.startswith(QUANTIZED) for name in by_type[True])
 
 
 def _has_int8_weights(op: ov.Node) -> bool:
