@@ -17,22 +17,19 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from threading import Thread
 from typing import Any
 
 import rclpy
 from inputs import Input, input_frames
-from live import cpu_s
+from live import SpinningNode, cpu_s
 from measure import arguments, as_table, described, image_size, write
 from numpy.typing import NDArray
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
@@ -52,8 +49,8 @@ COLUMNS = ("cameras", "arrangement", "fps", "slowest_camera_fps", "cpu_ms_per_ma
 COMPARED = ("fps", "cpu_ms_per_mask", "rss_mb", "pss_mb")
 
 
-class AllCameras(Node):
-    """Publishes an image of a camera whenever a mask of it arrives; in a thread while it is a context.
+class AllCameras(SpinningNode):
+    """Publishes an image of a camera whenever a mask of it arrives.
 
     Args:
         context: of rclpy, initialized.
@@ -62,7 +59,7 @@ class AllCameras(Node):
     """
 
     def __init__(self, context: Context, names: Sequence[str], frames: Sequence[NDArray[Any]]) -> None:
-        super().__init__("all_cameras", namespace=NAMESPACE, context=context)
+        super().__init__("all_cameras", NAMESPACE, context)
         self.masks = dict.fromkeys(names, 0)
         """Those that have arrived, by camera."""
         self._frames = [to_image(frame, header_of(Frame(frame, 0, "camera_optical_frame"))) for frame in frames]
@@ -73,9 +70,6 @@ class AllCameras(Node):
             take = partial(self._on_mask, name)
             self.create_subscription(Image, f"{name}/segmentation/mask", take, QoSProfile(depth=10), raw=True)
         self.create_timer(0.2, self._begin_anew)
-        self._executor = SingleThreadedExecutor(context=context)
-        self._executor.add_node(self)
-        self._thread = Thread(target=self._spin)
 
     def _on_mask(self, name: str, _: bytes) -> None:
         self.masks[name] += 1
@@ -92,20 +86,6 @@ class AllCameras(Node):
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(time.time_ns(), NS_PER_S)
         self._images[name].publish(message)
         self._last_s[name] = time.monotonic()
-
-    def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
-
-    def __enter__(self) -> AllCameras:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # The executor first: it still holds the node's entities.
-        self._executor.shutdown()
-        self._thread.join()
-        self.destroy_node()
 
 
 def argv(names: Sequence[str], namespace: str, args: argparse.Namespace) -> list[str]:

@@ -10,12 +10,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray
 from numpy.typing import NDArray
+from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -29,6 +30,9 @@ READY_TIMEOUT_S = 300.0
 QUIET_S = 1.0
 """No mask for so long after the last image: the rest was dropped."""
 JPEG_QUALITY = 95
+
+
+Spinning = TypeVar("Spinning", bound="SpinningNode")
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,37 @@ class Played:
         return float(np.abs(np.diff(latencies)).mean()) if len(latencies) > 1 else None
 
 
-class CameraAndReceiver(Node):
+class SpinningNode(Node):
+    """A node whose callbacks run in a thread of their own while it is a context.
+
+    Args:
+        name: of the node.
+        namespace: of the node.
+        context: of rclpy, initialized.
+    """
+
+    def __init__(self, name: str, namespace: str, context: Context) -> None:
+        super().__init__(name, namespace=namespace, context=context)
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(self)
+        self._thread = Thread(target=self._spin)
+
+    def _spin(self) -> None:
+        with suppress(ExternalShutdownException):
+            self._executor.spin()
+
+    def __enter__(self: Spinning) -> Spinning:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # The executor first: it still holds the node's entities.
+        self._executor.shutdown()
+        self._thread.join()
+        self.destroy_node()
+
+
+class CameraAndReceiver(SpinningNode):
     """Publishes images and takes masks, in the namespace of a node; takes them in a thread while it is a context.
 
     Args:
@@ -74,7 +108,7 @@ class CameraAndReceiver(Node):
 
     def __init__(
         self,
-        context: Any,
+        context: Context,
         namespace: str,
         node_name: str,
         frames: Sequence[NDArray[np.uint8]],
@@ -82,7 +116,7 @@ class CameraAndReceiver(Node):
         compressed: bool,
         pictures: bool,
     ) -> None:
-        super().__init__("camera_and_receiver", namespace=namespace, context=context)
+        super().__init__("camera_and_receiver", namespace, context)
         self.diagnostics: dict[str, dict[str, str]] = {}
         """What a status of the node is of, `model` or a topic -> its newest values."""
         self._told = 0
@@ -98,9 +132,6 @@ class CameraAndReceiver(Node):
         for output in self._awaited:
             self._listen(output)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 20)
-        self._executor = SingleThreadedExecutor(context=context)
-        self._executor.add_node(self)
-        self._thread = Thread(target=self._spin)
 
     def _listen(self, output: str) -> None:
         def take(data: bytes) -> None:
@@ -183,20 +214,6 @@ class CameraAndReceiver(Node):
         message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, NS_PER_S)
         self._images.publish(message)
         return stamp_ns
-
-    def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
-
-    def __enter__(self) -> CameraAndReceiver:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # The executor first: it still holds the node's entities.
-        self._executor.shutdown()
-        self._thread.join()
-        self.destroy_node()
 
 
 def _message(rgb: NDArray[np.uint8], compressed: bool) -> Any:
