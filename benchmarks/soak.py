@@ -111,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate", type=float, default=30.0, help="of the cameras, Hz")
     parser.add_argument("--size", type=image_size, default=(512, 1024), metavar="WxH", help="of most images")
     parser.add_argument("--transports", nargs="+", choices=("raw", "compressed"), default=["raw", "compressed"])
+    parser.add_argument("--logs", type=Path, metavar="DIR", help="keep what the processes write")
     parser.add_argument("--domain", type=int, default=1 + os.getpid() % 100, help="ROS_DOMAIN_ID of this run")
     args = parser.parse_args(argv)
     # Inherited by the processes; images are larger than Fast DDS's default shared-memory segment.
@@ -120,8 +121,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     context = Context()
     rclpy.init(context=context, domain_id=args.domain)
     try:
-        with TemporaryDirectory(prefix="t2g_ros-") as folder:
-            results = soak(args, context, Path(folder))
+        with TemporaryDirectory(prefix="t2g_ros-") as scratch:
+            folder = args.logs or Path(scratch)
+            folder.mkdir(parents=True, exist_ok=True)
+            results = soak(args, context, folder)
     finally:
         rclpy.shutdown(context=context)
     for key, value in results.items():

@@ -159,7 +159,7 @@ class SoakCamera(Node):
                 fault = self._dice.choice(choices)
             if fault == "pause":
                 time.sleep(self._dice.uniform(0.5, 3.0))
-            elif fault == "burst":
+            elif fault == "burst" and not self._burst:  # else one would lead to two, and so on without an end
                 self._burst = round(FAST / self._period_s)  # a second
             self._send(fault)
 

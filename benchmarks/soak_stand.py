@@ -36,6 +36,8 @@ NODE_NAME = "segmentation"
 READY_S, ANSWER_S, QUIET_S = 300.0, 30.0, 10.0
 DEPTH = 200
 MB = 1e6
+RSS_SAMPLES = 40
+"""At least so many are told, evenly spaced over the run."""
 DEACTIVATE, ACTIVATE = 4, 3
 
 
@@ -268,7 +270,7 @@ class Stand(Node):
             "wrong_stamps": len(wrong),
             "unaccounted": abs(unaccounted(self.values)) + abs(made - len(self._masks)),
             "rss_slope_mb_per_h": 3600 * slope(*zip(*steady, strict=True)) if len(steady) > 1 else None,
-            "rss_mb": {"first": steady[0][1] if steady else None, "last": self.resident[-1][1]},
+            "rss_mb": [round(mb) for _, mb in self.resident[:: max(1, len(self.resident) // RSS_SAMPLES)]],
             "latency_ms": drift_ms(latencies, seconds),
             "engine_recreations": int(self.model["engine_recreations"]),
             "faults": dict(sorted(faults.items())),
