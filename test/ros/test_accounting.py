@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from soak import unaccounted
+from soak_figures import unaccounted
 from std_srvs.srv import SetBool, Trigger
 
 from .bench import Bench, NodeProcess

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, CompressedImage
-from soak import unaccounted
+from soak_figures import unaccounted
 
 from t2g_ros.commands.demo import PROFILES
 

@@ -27,7 +27,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
-from soak import unaccounted
+from soak_figures import unaccounted
 from std_msgs.msg import Header
 
 from t2g_ros.errors import InputError
