@@ -11,7 +11,6 @@ import time
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +179,8 @@ class Stand(Node):
             self._watcher = None
 
     def _restart_camera(self) -> None:
-        assert self._camera is not None
-        with suppress(DemoError):  # one that had hardly begun ends as it may
-            self._camera.stop()
+        # By SIGTERM: one that had hardly begun misses a SIGINT where that is ignored, as in a shell's background.
+        self._end_camera()
         self._start_camera()
 
     def _kill_camera(self) -> None:
