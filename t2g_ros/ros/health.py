@@ -48,6 +48,10 @@ class Verdict:
     message: str
 
 
+LOST_AT_ONCE = 1_000_000
+"""More than a camera sends. Fast DDS tells of some 2**31 at times, when a camera was killed and another came."""
+
+
 @dataclass
 class CameraHealth:
     """Counters and last values of a camera. Written by the subscription and the inference thread, one field each."""
@@ -93,6 +97,11 @@ class CameraHealth:
     """Steady time when the first of the last frames, all of them late, came; None if the last was in time."""
     ready_ns: int | None = None
     """Steady time when the last frame was ready."""
+
+    def lose(self, frames: int) -> None:
+        """Note that DDS says that so many frames were lost on the way since it said so last."""
+        if frames < LOST_AT_ONCE:
+            self.lost += frames
 
     def started(self, now_ns: int) -> None:
         """Note that the engine takes a frame."""

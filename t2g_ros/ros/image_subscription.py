@@ -104,7 +104,8 @@ class ImageSubscription:
         self._report()
 
     def _on_lost(self, info: object) -> None:
-        self._health.lost = info.total_count  # type: ignore[attr-defined]
+        # The total begins anew with every subscription.
+        self._health.lose(info.total_count_change)  # type: ignore[attr-defined]
 
     def _on_matched(self, info: object) -> None:
         # A driver that crashed stays matched until its lease ends, so the newcomer tells, and not the count.

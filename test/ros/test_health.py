@@ -108,3 +108,10 @@ def test_an_alarm_is_told_unless_something_worse_is() -> None:
     assert frame(health, 200, 150).state == State.LATE
     health.alarms = {}
     assert frame(health, 400, 50).state == State.OK
+
+
+def test_lost_images_add_up_and_what_no_camera_can_have_sent_is_not_among_them() -> None:
+    health = active()
+    for frames in (3, 2**31 - 73, 4):
+        health.lose(frames)
+    assert health.lost == 7
