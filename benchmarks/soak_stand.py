@@ -72,7 +72,7 @@ class Stand(Node):
         reliable = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE)
         self.create_subscription(Image, "segmentation/mask", self._on_mask, reliable, raw=True)
         self.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 100)
-        self._asked = {
+        self._asked: dict[str, Any] = {
             "parameters": self.create_client(SetParameters, f"{NODE_NAME}/set_parameters"),
             "state": self.create_client(ChangeState, f"{NODE_NAME}/change_state"),
             "reset": self.create_client(Trigger, f"{NODE_NAME}/reset_memory"),

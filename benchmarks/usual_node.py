@@ -6,6 +6,8 @@ more. Run: `python benchmarks/usual_node.py [--ros-args -p model:=t2g_tiny -p ru
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import rclpy
 from rclpy.executors import ExternalShutdownException
@@ -22,9 +24,11 @@ class UsualNode(Node):
 
     def __init__(self) -> None:
         super().__init__("usual_node")
-        options = {name: self.declare_parameter(name, "auto").value for name in ("runtime", "precision")}
-        model = self.declare_parameter("model", "t2g_tiny").value
-        threads = self.declare_parameter("threads", 0).value
+        options: dict[str, Any] = {
+            name: self.declare_parameter(name, "auto").value for name in ("runtime", "precision")
+        }
+        model: Any = self.declare_parameter("model", "t2g_tiny").value
+        threads: Any = self.declare_parameter("threads", 0).value
         self._segmenter = StreamSegmenter(load_runtime(model, threads=threads, **options))
         self._masks = self.create_publisher(Image, "segmentation/mask", 10)
         self.create_subscription(Image, "image_raw", self._on_image, 10)

@@ -209,6 +209,7 @@ class Camera:
     def _on_info(self, msg: CameraInfo) -> None:
         problem = problem_with(msg)
         self.stream.info = None if problem else msg
-        self.health.calibration = problem and f"{self._info_topic}: {problem}; masks go without a camera_info"
-        if problem:
-            self._node.get_logger().warning(self.health.calibration, throttle_duration_sec=LOG_EVERY_S)
+        text = f"{self._info_topic}: {problem}; masks go without a camera_info" if problem else None
+        self.health.calibration = text
+        if text:
+            self._node.get_logger().warning(text, throttle_duration_sec=LOG_EVERY_S)
