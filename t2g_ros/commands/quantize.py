@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 IMAGES = 80
-"""More change nothing."""
+"""Twice as many of two data sets gave the same mIoU, within 0.1."""
 FIRST_SEED = 1000
 """Of the drives that training renders, too."""
 

@@ -176,7 +176,7 @@ class _Buffers:
 def _compiled(
     core: ov.Core, weights: Path, config: ModelConfig, options: dict[str, Any], in_int8: bool, *names: str
 ) -> list[ov.CompiledModel]:
-    """Compile the graphs of these names, `encode` with an int8 backbone if asked for."""
+    """Compile the graphs of these names, `encode` as it was quantized if asked for."""
     graphs = dict(zip(names, _graphs(core, weights, config, names), strict=True))
     if in_int8 and "encode" in graphs:
         graphs["encode"] = int8.read(core, weights, config)
