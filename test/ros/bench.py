@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import NodeNameNonExistentError
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
@@ -146,6 +148,12 @@ class Bench:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             self.executor.spin_once(timeout_sec=0.02)
+
+    def used(self, kind: str) -> set[str]:
+        """Names that the node uses as a "publisher", "subscriber" or "service", as far as discovery has got to know."""
+        with suppress(NodeNameNonExistentError):  # it may answer a service call before its name is known
+            return {name for name, _ in getattr(self.node, f"get_{kind}_names_and_types_by_node")("segment_node", "/")}
+        return set()
 
     def status(self, text: str, since: int = 0) -> DiagnosticStatus | None:
         """The first status after the `since` first ones whose state or message holds the text."""

@@ -22,13 +22,11 @@ def allowed(section: str, direction: str) -> set[str]:
 def test_the_policy_names_what_the_node_uses(bench: Bench, start_node: Callable[..., NodeProcess]) -> None:
     start_node()
     bench.ready()
-    graph = bench.node
-    for used, section, direction in (
-        (graph.get_publisher_names_and_types_by_node, "topics", "publish"),
-        (graph.get_subscriber_names_and_types_by_node, "topics", "subscribe"),
-        (graph.get_service_names_and_types_by_node, "services", "reply"),
+    for kind, section, direction in (
+        ("publisher", "topics", "publish"),
+        ("subscriber", "topics", "subscribe"),
+        ("service", "services", "reply"),
     ):
         policy = allowed(section, direction)
-        bench.until(lambda: {name for name, _ in used(NODE, "/")} >= policy - AT_TIMES, f"the node's {section}")  # noqa: B023
-        assert {name for name, _ in used(NODE, "/")} | AT_TIMES >= policy
-        assert {name for name, _ in used(NODE, "/")} <= policy
+        bench.until(lambda: bench.used(kind) >= policy - AT_TIMES, f"the node's {section}")  # noqa: B023
+        assert bench.used(kind) <= policy
