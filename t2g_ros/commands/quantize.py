@@ -69,7 +69,7 @@ def recorded(args: argparse.Namespace, size: tuple[int, int]) -> list[np.ndarray
         InputError: it cannot be read, or holds none.
     """
     from t2g_ros.errors import InputError
-    from t2g_ros.inference.segmenter import to_input
+    from t2g_ros.inference.scaling import to_input
 
     kept: list[np.ndarray] = []
     every = 1

@@ -12,23 +12,13 @@ import numpy as np
 
 from t2g_ros.errors import InputError
 from t2g_ros.inference.clip_memory import ClipMemory
+from t2g_ros.inference.scaling import to_input
 from t2g_ros.inference.steps import Step
 from t2g_ros.labels import IGNORE
 from t2g_ros.runtimes.base import Runtime
 from t2g_ros.types import NS_PER_S, Frame, Segmentation
 
 OUTPUT_RESOLUTIONS = ("source", "model")
-SHRINK = 1.5
-"""Frames larger than the network's input by more than this are averaged down: subsampling them would alias,
-and aliasing flickers."""
-
-
-def to_input(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a frame at the network's input size, (height, width)."""
-    height, width = size
-    shrink = max(rgb.shape[0] / height, rgb.shape[1] / width)
-    how = cv2.INTER_AREA if shrink > SHRINK else cv2.INTER_LINEAR
-    return cv2.resize(rgb, (width, height), interpolation=how)
 
 
 class StreamSegmenter:

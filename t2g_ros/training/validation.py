@@ -16,7 +16,7 @@ from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix
 from t2g_ros.evaluation.metrics.consistency import VideoConsistency
 from t2g_ros.evaluation.metrics.flicker import StableFlicker
 from t2g_ros.inference.clip_memory import ClipMemory
-from t2g_ros.inference.segmenter import SHRINK
+from t2g_ros.inference.scaling import to_input
 from t2g_ros.labels import IGNORE, remap_table, space
 from t2g_ros.model.time2general import FrameFeatures, Time2General, resolve
 from t2g_ros.training.clips import labelled_frames
@@ -93,10 +93,7 @@ class Validation:
             self._count(network, held[slot], clip, offsets_s, valid, rgb, truth, counts)
 
     def _image(self, network: Time2General, rgb: np.ndarray) -> Tensor:
-        height, width = network.config.input_size
-        shrink = max(rgb.shape[0] / height, rgb.shape[1] / width)
-        how = cv2.INTER_AREA if shrink > SHRINK else cv2.INTER_LINEAR  # as the node does
-        rgb = cv2.resize(rgb, (width, height), interpolation=how)
+        rgb = to_input(rgb, network.config.input_size)
         return self.fabric.to_device(torch.from_numpy(rgb)).permute(2, 0, 1)[None].float()
 
     def _count(
