@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic_ns, perf_counter
+from time import monotonic_ns
 
 from rclpy.lifecycle import LifecycleNode
 from rclpy.qos_overriding_options import QoSOverridingOptions
@@ -17,6 +17,7 @@ from t2g_ros.ros.delivery import Delivery
 from t2g_ros.ros.faults import LOG_EVERY_S
 from t2g_ros.ros.health import CameraHealth, Verdict
 from t2g_ros.ros.image_subscription import ImageSubscription
+from t2g_ros.ros.letters import EarlyConversion, Letter, leaves_cores_free
 from t2g_ros.ros.parameters import Settings
 from t2g_ros.ros.publishers import SegmentationPublishers
 from t2g_ros.ros.qos import latest_only
@@ -27,12 +28,16 @@ from t2g_ros.ros.worker import Worker
 from t2g_ros.runtimes import Runtime
 from t2g_ros.types import NS_PER_S
 
+CONVERSION_S = 1.0
+"""Longer than the largest image takes to convert."""
+
 
 class Camera:
     """Segments one camera's images. All of this is on the executor's thread.
 
-    The subscription only leaves the image in the mailbox; the inference thread segments it; the output thread publishes
-    the masks and measures their stability while the next image is segmented.
+    The subscription only leaves the image in the mailbox; the inference thread segments it, and if the engine leaves
+    cores free, a thread of this camera's own has converted it by then; the output thread publishes the masks and
+    measures their stability while the next image is segmented.
 
     Args:
         node: creates the topics.
@@ -90,6 +95,8 @@ class Camera:
         self.health = CameraHealth(topic=node.resolve_topic_name(base if raw else f"{base}/compressed"))
         delivery = Delivery(node, output_worker, self._outputs, self.health, report)
         self.stream = CameraStream(node, self.segmenter, self.deadline, delivery, self.health, settings, report)
+        early = leaves_cores_free(runtime, settings.threads)
+        self._conversion = EarlyConversion(self.stream.mailbox) if early else None
 
     def start(self) -> None:
         """Subscribe, and tell what the labels mean."""
@@ -120,8 +127,14 @@ class Camera:
             self._node.destroy_subscription(self._infos)
             self._infos = None
 
+    def end(self, timeout_s: float) -> bool:
+        """Begin no more frames, and end the thread that is this camera's own; return whether it ended in time."""
+        self.health.active = False
+        return self._conversion is None or self._conversion.stop(timeout_s)
+
     def destroy(self) -> None:
         """Take the outputs down."""
+        self.end(CONVERSION_S)
         self._outputs.destroy()
 
     def apply(self, settings: Settings) -> None:
@@ -153,6 +166,13 @@ class Camera:
             self._resume()
         self.health.enabled = enabled
         self._report()
+
+    def leave(self, msg: Image | CompressedImage) -> None:
+        """Leave an image in the mailbox until it is its turn."""
+        if self.stream.mailbox.put(Letter(msg, self.health.topic)):
+            self._turns.queue(self.stream)
+        if self._conversion:
+            self._conversion.wake()
 
     def verdict(self) -> Verdict:
         """How the camera is doing now."""
@@ -194,9 +214,9 @@ class Camera:
         if wanted and not self._rate_limit.admits(stamp_ns, self.settings.max_rate_hz):
             health.skipped["rate_limit"] += 1
             return
-        if wanted and self.stream.mailbox.put((msg, perf_counter())):
-            self._turns.queue(self.stream)
-        if not wanted:
+        if wanted:
+            self.leave(msg)
+        else:
             health.skipped["paused"] += 1
             self._report()
 

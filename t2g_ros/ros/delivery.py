@@ -82,9 +82,9 @@ class Delivery:
         outputs, health = self._publishers, self._health
         outputs.publish_mask(segmentation, info if info and fits(info, segmentation.frame.size) else None)
         mask_out = perf_counter()
-        health.segmented += 1
         with faults_counted(health, self._node, masked=True):
             self._publish_the_rest(parcel, mask_out)
+        health.segmented += 1  # last, so that diagnostics do not count a frame of which they know nothing else
 
     def _publish_the_rest(self, parcel: Parcel, mask_out: float) -> None:
         segmentation, settings = parcel.segmentation, parcel.settings

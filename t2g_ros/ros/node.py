@@ -55,11 +55,11 @@ class SegmentNode(LifecycleNode):
             self.trigger_activate()
 
     def stop(self, timeout_s: float) -> bool:
-        """End the threads; return whether they ended in time, which both have together."""
-        for camera in self._cameras:
-            camera.health.active = False
+        """End the threads; return whether they ended in time, which all have together."""
         deadline = monotonic() + timeout_s
-        return all(worker.stop(deadline - monotonic()) for worker in (self._worker, self._output_worker))
+        ends = [*(camera.end for camera in self._cameras), self._worker.stop, self._output_worker.stop]
+        ended = [end(deadline - monotonic()) for end in ends]
+        return all(ended)
 
     # -- transitions -----------------------------------------------------------------------------------------
 

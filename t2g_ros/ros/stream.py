@@ -16,10 +16,10 @@ from t2g_ros.ros.deadline import DeadlineMode
 from t2g_ros.ros.delivery import Delivery, Parcel
 from t2g_ros.ros.faults import faults_counted
 from t2g_ros.ros.health import CameraHealth
-from t2g_ros.ros.images import to_frame
+from t2g_ros.ros.letters import Letter
 from t2g_ros.ros.mailbox import Mailbox
 from t2g_ros.ros.parameters import Settings
-from t2g_ros.types import NS_PER_S, Frame
+from t2g_ros.types import Frame
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,9 @@ class Turn:
     """An image that has been taken out of the mailbox."""
 
     step: Step
-    arrived: float
-    """When it came, `perf_counter` seconds."""
+    letter: Letter
     started_ns: int
     """Steady time when it was taken."""
-    convert_ms: float
 
 
 class CameraStream:
@@ -57,8 +55,7 @@ class CameraStream:
         settings: Settings,
         report: Callable[[], None],
     ) -> None:
-        self.mailbox: Mailbox[tuple[Image | CompressedImage, float]] = Mailbox()
-        """Images with the `perf_counter` seconds at which they came."""
+        self.mailbox: Mailbox[Letter] = Mailbox()
         self.settings = settings
         self.info: CameraInfo | None = None
         """The camera's newest calibration."""
@@ -81,7 +78,7 @@ class CameraStream:
     def waiting_stamp_ns(self) -> int | None:
         """Stamp of the image in the mailbox, None if it is empty."""
         letter = self.mailbox.peek()
-        return None if letter is None else letter[0].header.stamp.sec * NS_PER_S + letter[0].header.stamp.nanosec
+        return None if letter is None else letter.stamp_ns
 
     def apply(self, settings: Settings) -> None:
         """Take over what may change while the camera runs."""
@@ -107,12 +104,9 @@ class CameraStream:
         started_ns = monotonic_ns()
         self.health.started(started_ns)
         with faults_counted(self.health, self._node):
-            msg, arrived = letter
-            start = perf_counter()
-            frame = to_frame(msg, self.health.topic)
-            self._note_encoding(msg, frame)
-            convert_ms = (perf_counter() - start) * 1e3
-            return Turn(self._segmenter.begin(frame), arrived, started_ns, convert_ms)
+            frame = letter.frame()
+            self._note_encoding(letter.msg, frame)
+            return Turn(self._segmenter.begin(frame), letter, started_ns)
         self._end(started_ns)
         return None
 
@@ -130,9 +124,9 @@ class CameraStream:
         if segmentation is None:
             return False
         ready = perf_counter()
-        stages = {"convert": turn.convert_ms, **segmentation.stage_ms}
+        stages = {"convert": turn.letter.convert_ms, **segmentation.stage_ms}
         # For its turn, and in a batch for the other cameras' parts of it.
-        stages["wait"] = (ready - turn.arrived) * 1e3 - sum(stages.values())
+        stages["wait"] = (ready - turn.letter.arrived) * 1e3 - sum(stages.values())
         self._delivery.hand_over(Parcel(segmentation, self.info, self.settings, stages, turn.started_ns, ready))
         if self._deadline:
             with faults_counted(self.health, self._node, masked=True):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
-from time import perf_counter
+from time import monotonic, sleep
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from t2g_ros.ros.worker import Worker
 from t2g_ros.runtimes import Runtime, load_runtime, runtimes_for
 from t2g_ros.types import NS_PER_S, Frame
 
-from .bench import FRAME_NS, START_NS, picture
+from .bench import FRAME_NS, START_NS, WAIT_S, picture
 
 NAMES = ("front", "left", "right")
 
@@ -34,13 +35,14 @@ NAMES = ("front", "left", "right")
 class Rig:
     """Three cameras on one engine of which nobody listens to a mask."""
 
-    def __init__(self, node: LifecycleNode, runtime: Runtime) -> None:
+    def __init__(self, node: LifecycleNode, runtime: Runtime, threads: int = 0) -> None:
         self.inference, self.outputs = Worker("inference"), Worker("outputs")
         self.turns = Turns(self.inference)
         self.ended: list[str] = []
-        threads = self.inference, self.turns, self.outputs
+        shared = self.inference, self.turns, self.outputs
+        settings = Settings(threads=threads)
         self.cameras = {
-            name: Camera(node, *threads, each, Settings(), None, lambda name=name: self.ended.append(name), f"{name}/")
+            name: Camera(node, *shared, each, settings, None, lambda name=name: self.ended.append(name), f"{name}/")
             for name, each in zip(NAMES, runtimes_for(runtime, len(NAMES)), strict=True)
         }
         for camera in self.cameras.values():
@@ -54,9 +56,7 @@ class Rig:
         self.put_image(name, image)
 
     def put_image(self, name: str, image: Image) -> None:
-        stream = self.cameras[name].stream
-        if stream.mailbox.put((image, perf_counter())):
-            self.turns.queue(stream)
+        self.cameras[name].leave(image)
 
     def busy(self) -> Event:
         """Keep the inference thread at work until the event is set."""
@@ -70,6 +70,10 @@ class Rig:
             self.inference.submit(int).result(60)
         self.inference.submit(int).result(60)
         self.outputs.submit(int).result(60)
+
+    def end(self) -> None:
+        ends = [*(camera.end for camera in self.cameras.values()), self.inference.stop, self.outputs.stop]
+        assert all([end(60) for end in ends])  # noqa: C419
 
     def counts(self, key: str) -> list[int]:
         return [getattr(camera.health, key) for camera in self.cameras.values()]
@@ -97,8 +101,7 @@ def runtime(random_model: Path) -> Runtime:
 def rig(node: LifecycleNode, runtime: Runtime) -> Iterator[Rig]:
     rig = Rig(node, runtime)
     yield rig
-    assert rig.inference.stop(60)
-    assert rig.outputs.stop(60)
+    rig.end()
 
 
 def test_the_camera_that_has_waited_longest_is_next_however_many_images_others_send(rig: Rig) -> None:
@@ -226,3 +229,25 @@ def test_while_the_engine_is_down_batches_say_nothing_of_their_own(
     assert "batch" not in caplog.text  # at every frame, for as long as it takes
     skipped = [camera.health.skipped["recovering"] for camera in rig.cameras.values()]
     assert skipped == [1, 1, 1]
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_what_waits_is_converted_meanwhile_if_the_engine_leaves_a_core_free(
+    node: LifecycleNode, runtime: Runtime, threads: int
+) -> None:
+    rig = Rig(node, runtime, threads)
+    early = threads == 1 and len(os.sched_getaffinity(0)) > 1
+    done = rig.busy()
+    for index in range(2):
+        for name in NAMES:
+            rig.put(name, index)
+    letters = [camera.stream.mailbox.peek() for camera in rig.cameras.values()]
+    end = monotonic() + (WAIT_S if early else 0.2)
+    while not all(letter and letter.convert_ms for letter in letters) and monotonic() < end:
+        sleep(0.001)
+    assert [letter is not None and letter.convert_ms > 0 for letter in letters] == [early] * len(NAMES)
+    done.set()
+    rig.wait()
+    assert rig.counts("segmented") == [1, 1, 1]
+    assert all(letter and letter.convert_ms for letter in letters)
+    rig.end()
