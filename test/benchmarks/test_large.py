@@ -13,7 +13,7 @@ from large import main, model_config
 def test_the_tiny_network_runs_all_that_the_large_one_does(tmp_path: Path) -> None:
     file = tmp_path / "large.json"
     precision = "f16" if torch.cuda.is_available() else "f32"
-    short = ["--rounds", "2", "--repeats", "1", "--threads", "1"]
+    short = ["--rounds", "5", "--repeats", "1", "--threads", "1"]
     main(["--tiny", "--precision", precision, *short, "--json", str(file)])
     found = json.loads(file.read_text())
     per_s = {row["task"]: row["per_s"] for row in found["tasks"]}

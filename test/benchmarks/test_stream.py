@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from stream import main
 
-SHORT = ["--rounds", "3", "--repeats", "1", "--clips", "1", "3", "--sizes", "128x64", "--cameras", "1", "2"]
+SHORT = ["--rounds", "5", "--repeats", "1", "--clips", "1", "3", "--sizes", "128x64", "--cameras", "1", "2"]
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ pytest.importorskip("rclpy", reason="needs rclpy: a ROS distribution or the whee
 ROOT = Path(__file__).resolve().parents[2]
 DRIVE = ROOT / "test" / "data" / "drive"
 FRAMES = 9
-FPS = 3
+FPS = 2
 """Slow enough that a machine busy with other tests drops none."""
 
 

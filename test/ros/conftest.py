@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy: a ROS distribution or the wheels of the extra ros-jazzy")
 
-from .bench import Bench, NodeProcess
+from .bench import PATIENCE, Bench, NodeProcess
 
 
 @pytest.fixture
@@ -24,16 +24,17 @@ def bench(domain_id: int) -> Iterator[Bench]:
 def start_node(
     bench: Bench, domain_id: int, model_cache: Path, random_model: Path, tmp_path: Path
 ) -> Iterator[Callable[..., NodeProcess]]:
-    """Start the node with parameters; the small random model unless told otherwise."""
+    """Start the node with parameters; the small random model and patience unless told otherwise."""
     processes = bench.processes
 
     def start(
         *extra: str, cache: Path = model_cache, program: tuple[str, ...] | None = None, **parameters: Any
     ) -> NodeProcess:
-        parameters = {"model": random_model, "threads": 1, **parameters}
+        parameters = {"model": random_model, "threads": 1, **PATIENCE, **parameters}
         other = {} if program is None else {"program": program}
         process = NodeProcess(domain_id, cache, tmp_path / f"node{len(processes)}.log", parameters, extra, **other)
         processes.append(process)
+        bench.clients.clear()  # this node does not know them
         return process
 
     yield start

@@ -1,4 +1,4 @@
-"""A camera driver in a process of its own, to be killed: publishes small images at 20 Hz until then."""
+"""A camera driver in a process of its own, to be killed: publishes small images at 5 Hz until then."""
 
 import itertools
 import sys
@@ -20,7 +20,7 @@ def main(name: str) -> None:
         image = Image(height=96, width=160, step=480, encoding="rgb8", data=rgb.tobytes())
         image.header.stamp, image.header.frame_id = node.get_clock().now().to_msg(), name
         camera.publish(image)
-        time.sleep(0.05)
+        time.sleep(0.2)
 
 
 if __name__ == "__main__":

@@ -164,10 +164,11 @@ def test_an_overloaded_node_gives_every_camera_its_turn(three: Cameras) -> None:
             bench.executor.spin_once(timeout_sec=0)
         assert time.monotonic() < end, f"only {len(three.masks['right'])} masks of the right camera"
     counts = {name: len(three.masks[name]) for name in three.names}
-    bench.spin(1.5)
+    seen = len(bench.diagnostics)
+    bench.until(lambda: len(bench.diagnostics) > seen + 1, "diagnostics that are newer")
     dropped = {name: int(three.values(name)["frames_dropped"]) for name in three.names}
     assert dropped["right"] == 0
-    assert dropped["front"] > dropped["left"] > turns, "the node was not overloaded"
+    assert min(dropped["front"], dropped["left"]) > turns, "the node was not overloaded"
     # Four times the images are no more turns.
     assert counts["front"] < 1.5 * counts["left"], counts
     assert counts["left"] < 1.5 * counts["front"], counts
@@ -205,10 +206,7 @@ def test_cameras_come_and_go_while_the_node_is_unconfigured(bench: Bench, start_
         topic, service = f"{names[0]}/segmentation/mask", f"/segment_node/{names[0]}/reset_memory"
         bench.until(lambda topic=topic: not bench.node.count_publishers(topic), "the topics to go")
 
-        def offered(service: str = service) -> bool:
-            return service in dict(bench.node.get_service_names_and_types())
-
-        bench.until(lambda offered=offered: not offered(), "the services to go")
+        bench.until(lambda service=service: service not in bench.used("service"), "the services to go")
     answer = bench.call(Trigger, "segment_node/reset_memory", Trigger.Request())
     assert (answer.success, answer.message) == (False, "no model is loaded; configure the node first")
 

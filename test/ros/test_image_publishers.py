@@ -53,7 +53,7 @@ def test_a_driver_that_is_killed_and_started_again_goes_on_with_one_empty_memory
 
 
 def test_two_publishers_at_a_time_are_named_and_never_share_a_memory(bench: Bench, start_node: Start) -> None:
-    start_node(max_allowed_processing_time_ms=60000.0, stale_after_s=600.0)
+    start_node()
     bench.ready()
     other = bench.node.create_publisher(Image, "image_raw", bench.reliable(10))
     bench.until(other.get_subscription_count, "the second publisher's connection")

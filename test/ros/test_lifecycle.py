@@ -152,8 +152,9 @@ def test_a_start_after_one_that_was_ended_while_it_built_works_and_cleans_up(
     small = {"cache": cache, "runtime": "openvino", "input_size": "[64, 128]"}
     first = start_node(**small)
     bench.until(lambda: list(cache.iterdir()), "the build to begin")
-    bench.processes.clear()
+    assert "loaded in" not in first.output
     ends_cleanly(first, signal.SIGTERM)
+    bench.processes.clear()
     second = start_node(**small)
     bench.until(lambda: "loaded in" in second.output, "a whole build", timeout_s=120)
     bench.ready()
@@ -167,7 +168,6 @@ def test_ends_while_active(bench: Bench, start_node: Start, number: int) -> None
     node = start_node()
     bench.ready()
     bench.segment(bench.image(0))
-    bench.processes.clear()
     ends_cleanly(node, number)
 
 
@@ -176,7 +176,6 @@ def test_ends_under_load(bench: Bench, start_node: Start, number: int) -> None:
     overlays = bench.listen("overlay")
     node = start_node()
     bench.ready()
-    bench.processes.clear()
     for i in range(60):
         bench.camera.publish(bench.image(i))
         bench.spin(0.005)

@@ -72,8 +72,7 @@ def test_the_overlay_is_drawn_while_somebody_looks(bench: Bench, start_node: Sta
     bench.segment(bench.image(0))
     bench.wait_value("frames_segmented", "1")
     overlays = bench.listen("overlay")
-    bench.until(lambda: bench.node.count_subscribers("segmentation/overlay"), "the subscription")
-    bench.spin(0.5)
+    bench.wait_value("output_subscribers", "2")
     mask = bench.segment(bench.image(1))
     bench.until(lambda: overlays, "the overlay")
     assert [stamp_ns(msg) for msg in overlays] == [stamp_ns(mask)]
@@ -114,7 +113,7 @@ def test_compressed_images_give_the_masks_of_what_they_decode_to(
     start_node(image_transport="compressed")
     bench.until(camera.get_subscription_count, "the node to subscribe to image_raw/compressed")
     bench.wait_value("publishers", "1")  # discovery is not symmetric
-    bench.until(lambda: bench.node.count_publishers("segmentation/mask"), "the mask topic")
+    bench.wait_value("output_subscribers", "1")
     file = cv2.imencode(suffix, cv2.cvtColor(picture(3), cv2.COLOR_RGB2BGR))[1]
     msg = CompressedImage(header=bench.image(3).header, format="jpeg" if suffix == ".jpg" else "png")
     msg.data = file.tobytes()
@@ -146,14 +145,12 @@ def test_inference_pauses_while_nobody_listens_and_resumes_with_an_empty_memory(
     for subscription in list(bench.node.subscriptions):
         if subscription.topic_name == "/segmentation/mask":
             bench.node.destroy_subscription(subscription)
-    bench.until(lambda: not bench.node.count_subscribers("segmentation/mask"), "the mask to be unsubscribed")
-    bench.spin(0.5)
+    bench.wait_value("output_subscribers", "0")
     bench.camera.publish(bench.image(1))
     values = bench.values(bench.wait_status("paused"))
     assert values["frames_segmented"] == "1"
     bench.masks = bench.listen("mask")
-    bench.until(lambda: bench.node.count_subscribers("segmentation/mask"), "the subscription")
-    bench.spin(0.5)
+    bench.wait_value("output_subscribers", "1")
     bench.segment(bench.image(2))
     values = bench.wait_value("frames_segmented", "2")
     assert values["resets_resume"] == "1"
@@ -212,7 +209,7 @@ def test_diagnostics_tell_rates_stages_and_the_engine(bench: Bench, start_node: 
 
 
 def test_slow_frames_are_reported_as_late_and_then_as_an_error(bench: Bench, start_node: Start) -> None:
-    start_node(max_allowed_processing_time_ms=0.1, max_acceptable_consecutive_delay_ms=300.0)
+    start_node(max_allowed_processing_time_ms=0.1, max_acceptable_consecutive_delay_ms=600000.0)
     bench.ready()
     bench.segment(bench.image(0))
     bench.segment(bench.image(1))
@@ -220,9 +217,9 @@ def test_slow_frames_are_reported_as_late_and_then_as_an_error(bench: Bench, sta
     assert warned.level == b"\1"
     assert "allowed are 0.1 ms" in warned.message
     assert bench.values(warned)["is_processing_time_ms_in_expected_range"] == "false"
-    bench.spin(0.5)
+    assert bench.set_parameter("max_acceptable_consecutive_delay_ms", 1.0).successful
     bench.segment(bench.image(2))
-    failed = bench.wait_status("acceptable are 300 ms")
+    failed = bench.wait_status("acceptable are 1 ms")
     assert failed.level == b"\2"
     assert bench.values(failed)["is_consecutive_processing_delay_in_range"] == "false"
 

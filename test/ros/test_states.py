@@ -60,7 +60,7 @@ class Walk:
 
 
 def test_each_fault_has_a_state_of_its_own_and_ends_with_its_cause(bench: Bench, start_node: Start) -> None:
-    start_node(stale_after_s=600.0, max_allowed_processing_time_ms=60000.0)
+    start_node()
     bench.ready()
     walk = Walk(bench)
     walk.expect("waiting", WARN, "waiting for the first image on /image_raw")
