@@ -7,7 +7,6 @@ word in it says: `error` at every frame, `memory` for want of memory, `dead` als
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -64,4 +63,4 @@ def failing(file: Path) -> None:
 
 if __name__ == "__main__":
     failing(Path(os.environ[FAULT]))
-    sys.exit(main())
+    main()

@@ -30,4 +30,4 @@ def run(args: argparse.Namespace) -> int:
         )
     from t2g_ros.ros.segment_node import main
 
-    return int(main(args.ros_args) or 0)
+    main(args.ros_args)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
+from typing import NoReturn
 
 STOP_S = 3.0
 """How long a running inference may take to finish; launch sends SIGTERM five seconds after SIGINT."""
@@ -12,8 +14,8 @@ STOP_S = 3.0
 SWITCH_S = 0.0005
 
 
-def main(args: list[str] | None = None) -> int:
-    """Run the node until SIGINT, SIGTERM or the context's shutdown, and return the exit code.
+def main(args: list[str] | None = None) -> NoReturn:
+    """Run the node until SIGINT, SIGTERM or the context's shutdown, then end the process.
 
     Args:
         args: the command line after the program's name, by default the process's own.
@@ -40,8 +42,7 @@ def main(args: list[str] | None = None) -> int:
     sys.setswitchinterval(SWITCH_S)
     rclpy.init(args=None if args is None else [sys.argv[0], *args])
     started = True
-    node = None
-    ended = True
+    node = executor = None
     try:
         node = SegmentNode()
         executor = SingleThreadedExecutor()
@@ -55,18 +56,21 @@ def main(args: list[str] | None = None) -> int:
         if rclpy.ok():
             raise
     finally:
-        ended = node is None or node.stop(STOP_S)
+        # An engine that is still compiling cannot be interrupted, and nothing must be taken down around it.
+        if node and node.stop(STOP_S):
+            if executor:
+                executor.shutdown()
+            node.destroy_node()
+            # DDS says goodbye when the last of it is gone; else others would see the node until its lease ends.
+            node = executor = None
+            gc.collect()
         rclpy.try_shutdown()
-        # All that is left is to take the interpreter down, which on a busy machine can take longer than launch waits
-        # between SIGINT and SIGTERM; that must not count as a death by a signal.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-    if not ended:
-        # An engine that is still compiling cannot be interrupted, and Python must not be taken down around it.
-        sys.stderr.flush()
-        os._exit(0)
-    return 0
+    # All that is left is to take the interpreter down: seconds with torch in it, in no order, and with engines' threads
+    # alive that may not end at all; launch waits five seconds between SIGINT and SIGTERM.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -169,6 +169,9 @@ def test_ends_while_active(bench: Bench, start_node: Start, number: int) -> None
     bench.ready()
     bench.segment(bench.image(0))
     ends_cleanly(node, number)
+    bench.processes.clear()
+    # It says goodbye: of one that does not, DDS tells until its lease ends, 20 s later.
+    bench.until(lambda: "segment_node" not in bench.node.get_node_names(), "its name to go", timeout_s=10)
 
 
 @SIGNALS
