@@ -38,7 +38,7 @@ def ready_s(command: list[str], log: Path) -> float:
     """Seconds from the node's start until it waits for images.
 
     Raises:
-        RuntimeError: it ended instead.
+        DemoError, RuntimeError: it ended instead.
         TimeoutError: it did not come so far.
     """
     start = time.perf_counter()

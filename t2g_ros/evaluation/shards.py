@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+from t2g_ros.cores import cores
+
 LONGEST_WAIT = timedelta(days=7)
 """For the slowest process; torchrun itself ends all where one fails."""
 
@@ -20,7 +22,7 @@ class Shards:
         self.rank = int(os.environ.get("RANK", "0"))
         self.count = int(os.environ.get("WORLD_SIZE", "1"))
         on_this_machine = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        self.threads = max(1, (os.cpu_count() or 1) // on_this_machine) if on_this_machine > 1 else 0
+        self.threads = max(1, cores() // on_this_machine) if on_this_machine > 1 else 0
         """CPU threads for the engine, so that the processes do not fight over the cores; 0 = one per core."""
 
     @property

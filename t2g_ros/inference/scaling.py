@@ -16,7 +16,7 @@ def to_input(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Return a frame at the network's input size, (height, width).
 
     `INTER_AREA` is fast for whole factors alone. So a larger frame is brought to twice the size and averaged from
-    there, which takes 0.4 of the time for full HD and differs by less than a grey level.
+    there, which takes 0.4 of the time for full HD and there differs by less than a grey level.
     """
     height, width = size
     if max(_shrink(rgb, size)) <= SHRINK:

@@ -29,7 +29,7 @@ from t2g_ros.runtimes import Runtime
 from t2g_ros.types import NS_PER_S
 
 CONVERSION_S = 1.0
-"""Longer than the largest image takes to convert."""
+"""How long the conversion of an image may hold up the end of a camera; nothing depends on what then still runs."""
 
 
 class Camera:
@@ -127,14 +127,13 @@ class Camera:
             self._node.destroy_subscription(self._infos)
             self._infos = None
 
-    def end(self, timeout_s: float) -> bool:
-        """Begin no more frames, and end the thread that is this camera's own; return whether it ended in time."""
-        self.health.active = False
+    def end_thread(self, timeout_s: float) -> bool:
+        """End the thread that is this camera's own, if it has one; return whether it ended in time."""
         return self._conversion is None or self._conversion.stop(timeout_s)
 
     def destroy(self) -> None:
         """Take the outputs down."""
-        self.end(CONVERSION_S)
+        self.end_thread(CONVERSION_S)
         self._outputs.destroy()
 
     def apply(self, settings: Settings) -> None:

@@ -26,13 +26,13 @@ def faults_counted(health: CameraHealth, node: Node, *, masked: bool = False) ->
     try:
         yield
     except InputError as error:
-        health.rejected += 1
+        health.rejected += not masked
         # The segmenter does not know the topic.
         text = str(error) if health.topic in str(error) else f"{health.topic}: {error}"
         health.problem = (State.REJECTED, text)
         log.warning(f"image rejected: {text}", throttle_duration_sec=LOG_EVERY_S)
     except EngineDown as error:  # the log has it from the engine
-        health.skipped["recovering"] += 1
+        health.skipped["recovering"] += not masked
         health.problem = (State.RECOVERING, f"frame dropped: {error}")
     except Exception as error:  # the engine's, CUDA's, Jetson's allocator's: whatever it is
         if not node.context.ok():

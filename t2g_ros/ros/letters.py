@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import Future
 from contextlib import suppress
 from threading import Lock
 from time import perf_counter
 
 from sensor_msgs.msg import CompressedImage, Image
 
+from t2g_ros.cores import cores
 from t2g_ros.ros.images import to_frame
 from t2g_ros.ros.mailbox import Mailbox
 from t2g_ros.ros.worker import Worker
@@ -56,7 +55,7 @@ class Letter:
 
 def leaves_cores_free(runtime: Runtime, threads: int) -> bool:
     """Whether an engine that was asked to use so many CPU threads (0: all) leaves a core on which to convert images."""
-    return runtime.gpu_memory_bytes is not None or 0 < threads < len(os.sched_getaffinity(0))
+    return runtime.gpu_memory_bytes is not None or 0 < threads < cores()
 
 
 class EarlyConversion:
@@ -72,21 +71,22 @@ class EarlyConversion:
     def __init__(self, mailbox: Mailbox[Letter]) -> None:
         self._mailbox = mailbox
         self._worker = Worker("conversion")
-        self._job: Future[None] | None = None
+        self._is_woken = False
 
     def wake(self) -> None:
         """Tell that an image has been put into the mailbox; always from the same thread."""
-        # One job at a time, since images may come faster than they can be converted.
-        if self._job is None or self._job.done():
-            self._job = self._worker.submit(self._convert)
+        # No more than one job waits, since images may come faster than they can be converted.
+        if not self._is_woken:
+            self._is_woken = True
+            self._worker.submit(self._convert)
 
     def stop(self, timeout_s: float) -> bool:
         """Wait for the conversion that runs, and end; return whether the thread has ended."""
         return self._worker.stop(timeout_s)
 
     def _convert(self) -> None:
-        last = None
-        while (letter := self._mailbox.peek()) and letter is not last:
-            last = letter
-            with suppress(Exception):  # the inference thread, if it takes this one, will get the error itself and tell
+        self._is_woken = False  # before it looks: what comes after that has a job of its own
+        letter = self._mailbox.peek()
+        with suppress(Exception):  # the inference thread, if it takes this one, will get the error itself and tell
+            if letter:
                 letter.frame()

@@ -56,8 +56,10 @@ class SegmentNode(LifecycleNode):
 
     def stop(self, timeout_s: float) -> bool:
         """End the threads; return whether they ended in time, which all have together."""
+        for camera in self._cameras:
+            camera.health.active = False
         deadline = monotonic() + timeout_s
-        ends = [*(camera.end for camera in self._cameras), self._worker.stop, self._output_worker.stop]
+        ends = [self._worker.stop, self._output_worker.stop, *(camera.end_thread for camera in self._cameras)]
         ended = [end(deadline - monotonic()) for end in ends]
         return all(ended)
 

@@ -46,7 +46,13 @@ class Settings:
     runtime: str = _parameter("auto", "Inference engine; auto picks the fastest that works here.", choices=RUNTIMES)
     precision: str = _parameter("auto", "Arithmetic of the engine; auto picks the fastest.", choices=PRECISIONS)
     device: str = _parameter("auto", "auto, cpu, cuda or cuda:N.")
-    threads: int = _parameter(0, "CPU threads of the engine; 0 takes one per core.", low=0, high=256)
+    threads: int = _parameter(
+        0,
+        "CPU threads of the engine; 0 takes one per core. Fewer than there are cores also let each camera convert "
+        "images on a thread of its own while they wait.",
+        low=0,
+        high=256,
+    )
     input_size: list[int] = _parameter(  # noqa: RUF009 (returns a field)
         [0, 0], "[height, width] that the network sees, multiples of 64; [0, 0] takes the model's own."
     )

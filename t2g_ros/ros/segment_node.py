@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import signal
 import sys
+import traceback
 from typing import NoReturn
 
 STOP_S = 3.0
@@ -15,7 +17,7 @@ SWITCH_S = 0.0005
 
 
 def main(args: list[str] | None = None) -> NoReturn:
-    """Run the node until SIGINT, SIGTERM or the context's shutdown, then end the process.
+    """Run the node until SIGINT, SIGTERM or the context's shutdown, then end the process, with 1 after an error.
 
     Args:
         args: the command line after the program's name, by default the process's own.
@@ -43,6 +45,7 @@ def main(args: list[str] | None = None) -> NoReturn:
     rclpy.init(args=None if args is None else [sys.argv[0], *args])
     started = True
     node = executor = None
+    code = 0
     try:
         node = SegmentNode()
         executor = SingleThreadedExecutor()
@@ -54,22 +57,30 @@ def main(args: list[str] | None = None) -> NoReturn:
     except Exception:
         # Whatever was under way when a signal shut the context down may fail of it.
         if rclpy.ok():
-            raise
-    finally:
-        # An engine that is still compiling cannot be interrupted, and nothing must be taken down around it.
-        if node and node.stop(STOP_S):
-            if executor:
-                executor.shutdown()
-            node.destroy_node()
-            # DDS says goodbye when the last of it is gone; else others would see the node until its lease ends.
-            node = executor = None
-            gc.collect()
-        rclpy.try_shutdown()
-    # All that is left is to take the interpreter down: seconds with torch in it, in no order, and with engines' threads
-    # alive that may not end at all; launch waits five seconds between SIGINT and SIGTERM.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
+            traceback.print_exc()
+            code = 1
+    # An engine that is still compiling cannot be interrupted, and nothing must be taken down around it.
+    if node and node.stop(STOP_S):
+        if executor:
+            executor.shutdown()
+        node.destroy_node()
+        # DDS says goodbye when the last of it is gone; else others would see the node until its lease ends.
+        node = executor = None
+        gc.collect()
+    rclpy.try_shutdown()
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process without taking the interpreter down.
+
+    That takes seconds with torch in it, in no order, and with engines' threads alive it may not end at all; launch
+    waits five seconds between SIGINT and SIGTERM.
+    """
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
+    ctypes.CDLL(None).fflush(None)  # ROS's log file is a stream of C's
+    os._exit(code)
 
 
 if __name__ == "__main__":

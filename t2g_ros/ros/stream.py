@@ -27,7 +27,9 @@ class Turn:
     """An image that has been taken out of the mailbox."""
 
     step: Step
-    letter: Letter
+    arrived: float
+    """When it came, `perf_counter` seconds."""
+    convert_ms: float
     started_ns: int
     """Steady time when it was taken."""
 
@@ -106,7 +108,7 @@ class CameraStream:
         with faults_counted(self.health, self._node):
             frame = letter.frame()
             self._note_encoding(letter.msg, frame)
-            return Turn(self._segmenter.begin(frame), letter, started_ns)
+            return Turn(self._segmenter.begin(frame), letter.arrived, letter.convert_ms, started_ns)
         self._end(started_ns)
         return None
 
@@ -124,9 +126,9 @@ class CameraStream:
         if segmentation is None:
             return False
         ready = perf_counter()
-        stages = {"convert": turn.letter.convert_ms, **segmentation.stage_ms}
+        stages = {"convert": turn.convert_ms, **segmentation.stage_ms}
         # For its turn, and in a batch for the other cameras' parts of it.
-        stages["wait"] = (ready - turn.letter.arrived) * 1e3 - sum(stages.values())
+        stages["wait"] = (ready - turn.arrived) * 1e3 - sum(stages.values())
         self._delivery.hand_over(Parcel(segmentation, self.info, self.settings, stages, turn.started_ns, ready))
         if self._deadline:
             with faults_counted(self.health, self._node, masked=True):

@@ -1,4 +1,4 @@
-"""Threads that run jobs in order: the one that touches models, and the one that publishes what it found."""
+"""Threads that run jobs in order: one touches models, one publishes what it found, some convert images."""
 
 from __future__ import annotations
 

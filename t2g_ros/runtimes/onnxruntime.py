@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from functools import cache, partial
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from t2g_ros.cores import cores
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.runtimes.bound import BoundRuntime
@@ -52,7 +52,7 @@ class OnnxRuntime(BoundRuntime):
         cuda = None if kind == "cpu" else Cuda(f"cuda:{index}", "onnx")
         options = ort.SessionOptions()
         options.log_severity_level = 3
-        options.intra_op_num_threads = threads or os.cpu_count() or 1
+        options.intra_op_num_threads = threads or cores()
         providers = _providers(kind, index, cuda)
         self._sessions = cache(partial(_sessions, weights, config, precision, options, providers))
         self._provider = PROVIDERS[kind]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from t2g_ros.cores import cores
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.checkpoint import load_model
@@ -63,7 +63,7 @@ class TorchRuntime:
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.benchmark = True  # shapes never change
         else:
-            torch.set_num_threads(threads or os.cpu_count() or 1)
+            torch.set_num_threads(threads or cores())
         network = load_model(path)
         network.config = config = network.config.resized(input_size, clip_frames)
         self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -18,7 +18,18 @@ def scene(height: int, width: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "shape",
-    [(256, 512), (270, 480), (300, 480), (270, 360), (540, 960), (541, 961), (1080, 1920), (1000, 200), (7, 2000)],
+    [
+        (256, 512),
+        (270, 480),
+        (300, 480),
+        (370, 740),
+        (270, 360),
+        (540, 960),
+        (541, 961),
+        (1080, 1920),
+        (1000, 200),
+        (7, 2000),
+    ],
 )
 def test_a_larger_frame_is_its_average(shape: tuple[int, int]) -> None:
     image = scene(*shape)

@@ -1,6 +1,5 @@
 """Images are converted once, while others are segmented, and the newest is what is converted."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from t2g_ros.cores import cores
 from t2g_ros.errors import InputError
 from t2g_ros.ros.images import to_image
 from t2g_ros.ros.letters import EarlyConversion, Letter, leaves_cores_free
@@ -97,8 +97,7 @@ def test_a_bad_image_is_left_to_whoever_takes_it_and_harms_no_other(
 
 
 def test_engines_on_all_cores_convert_for_themselves(random_model: Path) -> None:
-    cores = len(os.sched_getaffinity(0))
-    runtime = load_runtime(random_model, threads=1)
+    runtime = load_runtime(random_model, device="cpu", threads=1)
     assert not leaves_cores_free(runtime, 0)
-    assert not leaves_cores_free(runtime, cores)
-    assert leaves_cores_free(runtime, 1) == (cores > 1)
+    assert not leaves_cores_free(runtime, cores())
+    assert leaves_cores_free(runtime, 1) == (cores() > 1)

@@ -174,6 +174,17 @@ def test_ends_while_active(bench: Bench, start_node: Start, number: int) -> None
     bench.until(lambda: "segment_node" not in bench.node.get_node_names(), "its name to go", timeout_s=10)
 
 
+def test_what_it_logged_last_is_in_the_file(
+    bench: Bench, start_node: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logs = tmp_path / "logs"
+    monkeypatch.setenv("ROS_LOG_DIR", str(logs))
+    node = start_node()
+    bench.until(lambda: "active: waiting for images" in node.output, "the end of its start")
+    ends_cleanly(node, signal.SIGINT)
+    assert any("active: waiting for images" in file.read_text() for file in logs.glob("*.log"))
+
+
 @SIGNALS
 def test_ends_under_load(bench: Bench, start_node: Start, number: int) -> None:
     overlays = bench.listen("overlay")

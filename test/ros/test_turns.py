@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -17,6 +16,7 @@ from rclpy.lifecycle import LifecycleNode
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from t2g_ros.cores import cores
 from t2g_ros.errors import EngineDown
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.ros.cameras import Camera
@@ -72,7 +72,7 @@ class Rig:
         self.outputs.submit(int).result(60)
 
     def end(self) -> None:
-        ends = [*(camera.end for camera in self.cameras.values()), self.inference.stop, self.outputs.stop]
+        ends = [self.inference.stop, self.outputs.stop, *(camera.end_thread for camera in self.cameras.values())]
         assert all([end(60) for end in ends])  # noqa: C419
 
     def counts(self, key: str) -> list[int]:
@@ -92,7 +92,9 @@ def node(domain_id: int) -> Iterator[LifecycleNode]:
 @pytest.fixture
 def runtime(random_model: Path) -> Runtime:
     """An engine that can batch, and is taken to gain by it, as on CUDA."""
-    runtime = load_runtime(random_model, runtime="torch", precision="f32", input_size=(64, 128), threads=1)
+    runtime = load_runtime(
+        random_model, runtime="torch", device="cpu", precision="f32", input_size=(64, 128), threads=1
+    )
     runtime.batch_frames = 4
     return runtime
 
@@ -236,7 +238,7 @@ def test_what_waits_is_converted_meanwhile_if_the_engine_leaves_a_core_free(
     node: LifecycleNode, runtime: Runtime, threads: int
 ) -> None:
     rig = Rig(node, runtime, threads)
-    early = threads == 1 and len(os.sched_getaffinity(0)) > 1
+    early = threads == 1 and cores() > 1
     done = rig.busy()
     for index in range(2):
         for name in NAMES:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 
 from t2g_ros import __version__
+from t2g_ros.cores import cores
 from t2g_ros.evaluation.metrics.calibration import Calibration
 from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix
 from t2g_ros.evaluation.metrics.temporal import TemporalConsistency
@@ -124,11 +124,6 @@ def machine(processes: int, threads: int) -> dict[str, Any]:
         pass  # not Linux
     system = platform.platform(terse=True)
     return {"cpu": cpu, "cores": cores(), "os": system, "processes": processes, "threads": threads}
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def percent(share: float) -> float | None:
