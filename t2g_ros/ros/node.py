@@ -202,7 +202,7 @@ class SegmentNode(LifecycleNode):
     def _tolerate_impossible_transitions(self) -> None:
         """Answer a request for a transition that the state does not allow with success = False.
 
-        rclpy lets the error end the executor, and with it the process.
+        rclpy lets the error through, and the caller without an answer.
         """
         service = self._service_change_state
         change_state = service.callback

@@ -36,9 +36,10 @@ def main(args: list[str] | None = None) -> NoReturn:
 
     # Imported late, so that the handlers are in place during the second this takes.
     import rclpy
-    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.executors import SingleThreadedExecutor
 
     from t2g_ros.ros.node import SegmentNode
+    from t2g_ros.ros.spin import spin
 
     # A thread that waits for the interpreter gets it after this long; Python's 5 ms are half an inference.
     sys.setswitchinterval(SWITCH_S)
@@ -51,9 +52,7 @@ def main(args: list[str] | None = None) -> NoReturn:
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         node.autostart()
-        executor.spin()
-    except ExternalShutdownException:
-        pass
+        spin(executor, node)
     except Exception:
         # Whatever was under way when a signal shut the context down may fail of it.
         if rclpy.ok():

@@ -7,6 +7,10 @@ import cv2
 import numpy as np
 import pytest
 from lifecycle_msgs.msg import Transition
+from rcl_interfaces.msg import Parameter as ParameterMsg
+from rcl_interfaces.msg import ParameterValue
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
 from .bench import FRAME_NS, ROOT, START_NS, Bench, NodeProcess, Player, picture, pixels, stamp_ns
@@ -194,6 +198,26 @@ def test_a_silent_camera_is_stale_until_it_speaks(bench: Bench, start_node: Star
     seen = len(bench.statuses)
     bench.segment(bench.image(1))
     bench.until(lambda: any(bench.values(s).get("state") == "ok" for s in bench.statuses[seen:]), "the camera to be ok")
+
+
+def test_what_rclpy_itself_cannot_take_costs_nothing_else(bench: Bench, start_node: Start) -> None:
+    node = start_node(use_sim_time=True)
+    bench.ready()
+    player = Player(bench)
+    clock = bench.node.create_publisher(Clock, "/clock", 10)
+    bench.until(clock.get_subscription_count, "the node to follow /clock")
+    unknown = [ParameterMsg(name="palette", value=ParameterValue(type=42))]
+    for kind, name in ((SetParameters, "set_parameters"), (SetParametersAtomically, "set_parameters_atomically")):
+        bench.client(kind, f"segment_node/{name}").call_async(kind.Request(parameters=unknown))
+    before_1970 = Clock()
+    before_1970.clock.sec = -5
+    clock.publish(before_1970)
+    bench.until(lambda: "a callback failed" in node.output, "the log")
+    bench.segment(bench.image(0))
+    player.tick(START_NS)
+    assert bench.set_parameter("palette", "cividis").successful
+    bench.segment(bench.image(1))
+    assert node.alive
 
 
 def spoiled_models(model: Path, folder: Path) -> dict[str, tuple[Path, str]]:
