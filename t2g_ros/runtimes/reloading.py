@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 
-from t2g_ros.errors import EngineDown, ModelError
+from t2g_ros.errors import EngineDown
 from t2g_ros.runtimes.base import Runtime
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class ReloadingEngine:
     """The engine of one network, whose streams have a runtime each. For one thread.
 
     Args:
-        load: loads an engine, the same at every call.
+        load: loads an engine, of the same model at every call.
         clock: seconds that only grow.
 
     Raises:
@@ -75,8 +75,7 @@ class ReloadingEngine:
         self._cause = ""
         self._retry_at = self._load_s = 0.0
         engine = load()
-        self._model = {key: getattr(engine, key) for key in ("labels", "input_size", "slots")}
-        self._told = engine.name, engine.device, engine.model_name
+        self._told = engine.name, engine.device
         self._engine: Runtime | None = engine
         self._is_free = True  # no stream has the engine's own buffers
 
@@ -127,7 +126,6 @@ class ReloadingEngine:
         start = self._clock()
         try:
             engine = self._load()
-            self._check(engine)
         except Exception as error:
             self._load_s = self._clock() - start
             self._note(error)
@@ -137,20 +135,11 @@ class ReloadingEngine:
         self.recreations += 1
         return engine
 
-    def _check(self, engine: Runtime) -> None:
-        """Whoever uses this has sized his outputs and named their classes already."""
-        for key, value in self._model.items():
-            if getattr(engine, key) != value:
-                raise ModelError(
-                    f"model {self._told[2]}: has changed on disk: its {key} is not what the node was configured for; "
-                    "clean the node up and configure it to take the new model"
-                )
-
     def _note(self, error: Exception) -> None:
         """Say what went wrong, the first time also in the log, and decide when to try next."""
         wait_s = min(FIRST_WAIT_S * 2**self._attempts, max(LONGEST_WAIT_S, self._load_s))
         self._retry_at = self._clock() + wait_s
         self._cause = f"{type(error).__name__}: {error}"
         if self.trouble is None:
-            log.error("engine %s on %s: given up, and loaded again: %s", *self._told[:2], self._cause)
+            log.error("engine %s on %s: given up, and loaded again: %s", *self._told, self._cause)
         self.trouble = f"engine {self._told[0]} given up: {self._cause}; loaded again {self._attempts} time(s) since"
