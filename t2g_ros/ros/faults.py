@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 from rclpy.node import Node
 
@@ -23,6 +24,15 @@ def faults_counted(health: CameraHealth, node: Node, *, masked: bool = False) ->
         masked: the frame has its mask, or will have it, so it is not counted as lost.
     """
     log = node.get_logger()
+
+    def is_due(state: State) -> bool:
+        """Whether this camera's faults of this kind have not been told for a while; rclpy would throttle by line."""
+        now = monotonic()
+        if now < health.told_at.get(state, -LOG_EVERY_S) + LOG_EVERY_S:
+            return False
+        health.told_at[state] = now
+        return True
+
     try:
         yield
     except InputError as error:
@@ -30,7 +40,8 @@ def faults_counted(health: CameraHealth, node: Node, *, masked: bool = False) ->
         # The segmenter does not know the topic.
         text = str(error) if health.topic in str(error) else f"{health.topic}: {error}"
         health.problem = (State.REJECTED, text)
-        log.warning(f"image rejected: {text}", throttle_duration_sec=LOG_EVERY_S)
+        if is_due(State.REJECTED):
+            log.warning(f"image rejected: {text}")
     except EngineDown as error:  # the log has it from the engine
         health.skipped["recovering"] += not masked
         health.problem = (State.RECOVERING, f"frame dropped: {error}")
@@ -40,4 +51,5 @@ def faults_counted(health: CameraHealth, node: Node, *, masked: bool = False) ->
         health.failed += not masked
         what = "output lost" if masked else "frame dropped"
         health.problem = (State.ERROR, f"{what}: {type(error).__name__}: {error}")
-        log.error(health.problem[1], throttle_duration_sec=LOG_EVERY_S)
+        if is_due(State.ERROR):
+            log.error(f"{health.topic}: {health.problem[1]}")

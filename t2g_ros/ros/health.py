@@ -75,6 +75,8 @@ class CameraHealth:
     """Frames that DDS says it lost on the way."""
     last_received_ns: int | None = None
     """Node time of the last image, None since activation."""
+    told_at: dict[State, float] = field(default_factory=dict)
+    """Steady seconds at which the log last told of a fault of this camera, by its state."""
     incompatible_qos: str | None = None
     """Which publishers' QoS does not fit, None if all do."""
     interleaved: str | None = None

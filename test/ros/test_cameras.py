@@ -146,6 +146,20 @@ def test_services_act_on_one_camera_or_on_all(three: Cameras) -> None:
         assert three.wait(name, clip_frames="1", state="ok")["resets_reset_memory"] == ("2" if name == "left" else "1")
 
 
+def test_each_camera_s_bad_images_are_named_once_however_many_they_are(three: Cameras) -> None:
+    for index in range(20):
+        for name in ("front", "left"):
+            image = three.bench.image(index)
+            image.step = 7
+            three.images[name].publish(image)
+        three.segment("right", index)
+    for name in ("front", "left"):
+        three.bench.until(lambda name=name: int(three.values(name).get("frames_rejected", 0)) > 5, "rejected images")
+    (node,) = three.bench.processes
+    for name in ("front", "left"):
+        assert 1 <= node.output.count(f"image rejected: /{name}/image_raw: ") <= 3  # one in five seconds
+
+
 def test_an_overloaded_node_gives_every_camera_its_turn(three: Cameras) -> None:
     bench, turns = three.bench, 12
     stamps = dict.fromkeys(three.names, 0)
