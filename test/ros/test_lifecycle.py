@@ -22,6 +22,11 @@ ALLOWED = {
 }
 
 
+PAIRS = {(0, CONFIGURE), (CONFIGURE, CLEANUP), (CONFIGURE, ACTIVATE), (CLEANUP, CONFIGURE), (ACTIVATE, DEACTIVATE),
+         (DEACTIVATE, ACTIVATE), (DEACTIVATE, CLEANUP)}  # fmt: skip
+"""Of what is allowed after what; 0 is the start."""
+
+
 def held(node: NodeProcess) -> tuple[int, int]:
     """How many threads and file descriptors the node has, as the system counts them."""
     process = Path(f"/proc/{node.process.pid}")
@@ -46,7 +51,9 @@ def test_fifty_transitions_in_any_order_keep_to_the_state_machine_and_leak_nothi
     dice = random.Random(0)
     segmented = step = made = 0
     holdings: dict[str, list[tuple[int, int]]] = {name: [] for name in ALLOWED}
-    while made < 50:
+    pairs: set[tuple[int, int]] = set()
+    last = 0
+    while made < 50 or len(pairs) < len(PAIRS):
         step += 1
         # Half of them as the state allows, and activation more often than giving the model up.
         among = dice.choice([[*ALLOWED[state], *ALLOWED[state].keys() - {CLEANUP}], [1, 2, 3, 4]])
@@ -56,6 +63,9 @@ def test_fifty_transitions_in_any_order_keep_to_the_state_machine_and_leak_nothi
         state = ALLOWED[state].get(transition, state)
         assert bench.state() == state
         made += allowed
+        if allowed:
+            pairs.add((last, transition))
+            last = transition
         if state == "active":
             bench.ready()
             bench.segment(bench.image(step))
@@ -64,6 +74,7 @@ def test_fifty_transitions_in_any_order_keep_to_the_state_machine_and_leak_nothi
             bench.camera.publish(bench.image(step))
         bench.until(lambda: topics(bench) == expected[state], f"topics while {state}")  # noqa: B023
         holdings[state].append(held(node))
+    assert pairs == PAIRS
     assert segmented > 5
     assert len(bench.masks) == segmented
     for visits in holdings.values():
@@ -99,15 +110,19 @@ def test_build_only_fills_the_cache_and_stays_inactive(bench: Bench, start_node:
     assert node.end() == 0
 
 
-def test_a_shut_down_node_stays_quiet(bench: Bench, start_node: Start) -> None:
-    node = start_node()
-    bench.ready()
-    bench.segment(bench.image(0))
-    assert bench.transition(7)
+@pytest.mark.parametrize(("before", "shutdown"), [([], 5), ([CONFIGURE], 6), ([CONFIGURE, ACTIVATE], 7)])
+def test_a_shut_down_node_stays_quiet(bench: Bench, start_node: Start, before: list[int], shutdown: int) -> None:
+    node = start_node(autostart=False)
+    for transition in before:
+        assert bench.transition(transition)
+    if ACTIVATE in before:
+        bench.ready()
+        bench.segment(bench.image(0))
+    assert bench.transition(shutdown)
     assert bench.state() == "finalized"
     bench.camera.publish(bench.image(1))
     bench.spin(1.0)
-    assert len(bench.masks) == 1
+    assert len(bench.masks) == (ACTIVATE in before)
     assert node.end() == 0
 
 

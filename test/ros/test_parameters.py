@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 
 from t2g_ros.ros.parameters import Parameters, Settings
 
-from .bench import ROOT, Bench
+from .bench import ROOT, Bench, without_shared_memory
 
 CONFIG = ROOT / "config" / "segment.yaml"
 
@@ -21,7 +21,9 @@ CONFIG = ROOT / "config" / "segment.yaml"
 def node(domain_id: int) -> Iterator[Node]:
     context = Context()
     rclpy.init(context=context, domain_id=domain_id)
-    yield rclpy.create_node("parameters", context=context, enable_rosout=False)
+    with without_shared_memory():
+        node = rclpy.create_node("parameters", context=context, enable_rosout=False)
+    yield node
     rclpy.shutdown(context=context)
 
 
