@@ -7,13 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 import rclpy
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -54,18 +53,6 @@ def pixels(msg: Image) -> np.ndarray:
     """A mono8 image as (H, W), an rgb8 one as (H, W, 3)."""
     channels = {"mono8": (), "rgb8": (3,)}[msg.encoding]
     return np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.width, *channels)
-
-
-@contextmanager
-def without_shared_memory() -> Iterator[None]:
-    """Participants that are made in here talk UDP only, also to nodes in other processes, which have both.
-
-    Fast DDS 2.14 sometimes ends the process when a participant of it is destroyed on a busy machine, in
-    `SharedMemChannelResource::release`. This process makes hundreds of them.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
-        yield
 
 
 class NodeProcess:
@@ -122,8 +109,7 @@ class Bench:
     def __init__(self, domain_id: int):
         self.context = Context()
         rclpy.init(context=self.context, domain_id=domain_id)
-        with without_shared_memory():
-            self.node = rclpy.create_node("bench", context=self.context)
+        self.node = rclpy.create_node("bench", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.processes: list[NodeProcess] = []

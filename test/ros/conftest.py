@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +41,10 @@ def start_node(
 
     yield start
     for process in processes:
+        # Killed while it writes, it would leave the shared memory of the test's own participant broken, and Fast DDS
+        # 2.14 crashes at times when it then takes that down.
+        with suppress(subprocess.TimeoutExpired):
+            process.end()
         if process.alive:
             process.process.kill()
             process.process.wait()

@@ -36,7 +36,7 @@ from t2g_ros.ros.camera_info import fits, problem_with, scaled
 from t2g_ros.ros.images import header_of, to_frame
 from t2g_ros.ros.node import SegmentNode
 
-from .bench import START_NS, Bench, NodeProcess, picture, stamp_ns, without_shared_memory
+from .bench import START_NS, Bench, NodeProcess, picture, stamp_ns
 
 RAW_CASES, COMPRESSED_CASES, INFO_CASES, NODE_CASES, DDS_CASES = 15_000, 1_500, 3_000, 600, 300
 TOPIC = "/cam/image"
@@ -189,8 +189,7 @@ def nodes(
     rclpy.init(context=context, domain_id=domain_id)
     values = {"model": str(random_model), "threads": 1, "autostart": False}
     overrides = [Parameter(name, value=value) for name, value in values.items()]
-    with without_shared_memory():
-        node = SegmentNode(context=context, parameter_overrides=overrides)
+    node = SegmentNode(context=context, parameter_overrides=overrides)
     listener = rclpy.create_node("listener", context=context)
     yield node, listener
     assert node.stop(30)

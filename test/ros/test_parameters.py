@@ -12,7 +12,7 @@ from rclpy.parameter import Parameter
 
 from t2g_ros.ros.parameters import Parameters, Settings
 
-from .bench import ROOT, Bench, without_shared_memory
+from .bench import ROOT, Bench
 
 CONFIG = ROOT / "config" / "segment.yaml"
 
@@ -21,9 +21,7 @@ CONFIG = ROOT / "config" / "segment.yaml"
 def node(domain_id: int) -> Iterator[Node]:
     context = Context()
     rclpy.init(context=context, domain_id=domain_id)
-    with without_shared_memory():
-        node = rclpy.create_node("parameters", context=context, enable_rosout=False)
-    yield node
+    yield rclpy.create_node("parameters", context=context, enable_rosout=False)
     rclpy.shutdown(context=context)
 
 

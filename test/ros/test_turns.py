@@ -27,7 +27,7 @@ from t2g_ros.ros.worker import Worker
 from t2g_ros.runtimes import Runtime, load_runtime, runtimes_for
 from t2g_ros.types import NS_PER_S, Frame
 
-from .bench import FRAME_NS, START_NS, WAIT_S, picture, without_shared_memory
+from .bench import FRAME_NS, START_NS, WAIT_S, picture
 
 NAMES = ("front", "left", "right")
 
@@ -83,8 +83,7 @@ class Rig:
 def node(domain_id: int) -> Iterator[LifecycleNode]:
     context = Context()
     rclpy.init(context=context, domain_id=domain_id)
-    with without_shared_memory():
-        node = LifecycleNode("turns", context=context, enable_rosout=False)
+    node = LifecycleNode("turns", context=context, enable_rosout=False)
     yield node
     node.destroy_node()
     rclpy.shutdown(context=context)
