@@ -141,8 +141,9 @@ class _Engines:
         config.clear_flag(trt.BuilderFlag.TF32)  # f32 has to mean f32
         config.progress_monitor = _Monitor(Progress(self._what))
         timings = config.create_timing_cache(timing.read_bytes() if timing.is_file() else b"")
-        if timings is not None:
-            config.set_timing_cache(timings, False)
+        if timings is None:  # the file is damaged
+            timings = config.create_timing_cache(b"")
+        config.set_timing_cache(timings, False)
         log.warning("building a TensorRT engine of %s, please wait; this takes minutes, once", self._what)
         plan = builder.build_serialized_network(network, config)
         if plan is None:
