@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +80,15 @@ def test_a_size_that_is_none_is_refused(random_model: Path, tmp_path: Path, size
             ["export", "--model", str(random_model), "--runtime", "onnx", "--out", str(tmp_path), "--input-size", size]
         )
     assert stop.value.code == 2
+
+
+def test_tensorrt_is_refused_in_one_line_where_it_is_not_installed(
+    random_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if find_spec("tensorrt"):
+        pytest.skip("TensorRT is installed")
+    assert export(tmp_path / "out", random_model, "--runtime", "tensorrt") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "runtime tensorrt: cannot be imported" in line
+    assert "pip install 't2g_ros[tensorrt]'" in line
+    assert not list(tmp_path.glob("out/*"))

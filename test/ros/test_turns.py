@@ -233,6 +233,35 @@ def test_while_the_engine_is_down_batches_say_nothing_of_their_own(
     assert skipped == [1, 1, 1]
 
 
+def test_the_next_image_is_inferred_while_the_one_before_is_published(rig: Rig) -> None:
+    released = Event()
+    rig.outputs.submit(released.wait)  # a publisher that takes its time
+    try:
+        rig.put("front", 0)
+        rig.inference.submit(int).result(60)
+        rig.put("left", 0, 10 * NS_PER_S)
+        rig.inference.submit(int).result(60)
+        assert rig.cameras["left"].stream.waiting_stamp_ns is None
+        assert rig.counts("segmented") == [0, 0, 0]
+    finally:
+        released.set()
+    rig.wait()
+    assert rig.counts("segmented") == [1, 1, 0]
+
+
+def test_what_nobody_listens_to_is_not_made(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(*args: object) -> Image:
+        raise AssertionError("a message for nobody")
+
+    monkeypatch.setattr("t2g_ros.ros.publishers.to_image", made)
+    for index in range(2):
+        rig.put("front", index)
+        rig.wait()
+    assert rig.cameras["front"].health.problem is None
+    assert rig.counts("failed") == [0, 0, 0]
+    assert rig.counts("segmented") == [2, 0, 0]
+
+
 @pytest.mark.parametrize("threads", [0, 1])
 def test_what_waits_is_converted_meanwhile_if_the_engine_leaves_a_core_free(
     node: LifecycleNode, runtime: Runtime, threads: int

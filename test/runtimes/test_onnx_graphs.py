@@ -44,10 +44,15 @@ def tensor_types(values: "list[onnx.ValueInfoProto]") -> dict[str, str]:
     return {v.name: onnx.TensorProto.DataType.Name(v.type.tensor_type.elem_type) for v in values}
 
 
-@pytest.mark.parametrize("model", ["random_model", "large_model"])
-@pytest.mark.parametrize("name", ["encode", "decode"])
-def test_tensorrt_takes_every_operator(export: Export, request: pytest.FixtureRequest, model: str, name: str) -> None:
-    graph = export(request.getfixturevalue(model), name)
+@pytest.mark.parametrize(
+    ("model", "precision"),
+    [("random_model", "f32"), ("random_model", "f16"), ("random_model", "bf16"), ("large_model", "f32")],
+)
+@pytest.mark.parametrize("name", GRAPHS)
+def test_tensorrt_takes_every_operator(
+    export: Export, request: pytest.FixtureRequest, model: str, precision: str, name: str
+) -> None:
+    graph = export(request.getfixturevalue(model), name, precision)
     assert {(entry.domain, entry.version) for entry in graph.opset_import} == {("", 17)}
     assert {node.op_type for node in graph.graph.node} <= set(OPERATORS)
     # Sizes are constants: nothing asks for a shape while it runs.

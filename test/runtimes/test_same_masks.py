@@ -81,6 +81,14 @@ def test_bf16_masks_are_nearly_equal(model: Path, drive: list[Frame], expected: 
     assert agreement(list(masks(runtime, drive)), expected) >= 0.99
 
 
+def test_int8_masks_are_nearly_equal(model: Path, drive: list[Frame], expected: list[np.ndarray]) -> None:
+    if model != SHIPPED:
+        pytest.skip("only the shipped model has been quantized")
+    runtime = load_runtime(model, runtime="openvino", device="cpu", precision="int8")
+    assert runtime.precision == "int8"
+    assert agreement(list(masks(runtime, drive)), expected) >= 0.985
+
+
 @pytest.mark.parametrize("name", ["openvino", "onnx", "torch"])
 def test_a_part_of_a_larger_image_is_encoded_as_its_copy_is(random_model: Path, name: str) -> None:
     runtime = load_runtime(random_model, runtime=name, device="cpu", precision="f32")
