@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from stat import S_ISREG
 
 from t2g_ros.errors import ModelError
 
+CHUNK = 1 << 20
 MAX_CONFIG_BYTES = 1 << 20
 MAX_WEIGHTS_BYTES = 16 << 30
 """Several times the largest encoder's."""
@@ -32,6 +34,15 @@ def check_weights(path: Path) -> None:
             f"weights {path}: not a readable safetensors file (a header of {header} bytes in a file of {size}, "
             f"expected at most {MAX_HEADER_BYTES}, within the file); is it complete?"
         )
+
+
+def sha256(path: Path) -> bytes:
+    """Hash of a file, which may be larger than one would hold in memory."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.digest()
 
 
 def _size(path: Path, what: str, limit: int) -> int:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from t2g_ros import __version__
+from t2g_ros.model.files import sha256
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ def content_key(files: list[Path], *facts: str) -> str:
     """Hash of files and of whatever else the cached thing depends on (engine version, shape, precision)."""
     digest = hashlib.sha256(__version__.encode())
     for file in files:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+        digest.update(sha256(file))
     for fact in facts:
         digest.update(b"\0" + fact.encode())
     return digest.hexdigest()[:KEY_LENGTH]

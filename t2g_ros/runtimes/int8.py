@@ -7,7 +7,6 @@ things are, and the stability queries keep their arithmetic: in int8 they cost m
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ import numpy as np
 
 from t2g_ros.errors import RuntimeUnavailable, T2GError
 from t2g_ros.model.config import ModelConfig
+from t2g_ros.model.files import sha256
 
 if TYPE_CHECKING:
     import openvino as ov
@@ -83,7 +83,7 @@ def write(graph: ov.Model, weights: Path, config: ModelConfig) -> Path:
     """
     import openvino as ov
 
-    graph.set_rt_info(_sha256(weights), INFO)
+    graph.set_rt_info(sha256(weights).hex(), INFO)
     file = graph_file(weights, config)
     try:
         with TemporaryDirectory(dir=file.parent, prefix=f".{file.stem}-") as scratch:
@@ -112,10 +112,6 @@ def read(core: ov.Core, weights: Path, config: ModelConfig) -> ov.Model:
     except RuntimeError as error:
         found = " ".join(str(error).split())
         raise RuntimeUnavailable(f"precision int8: {file}: cannot be read ({found}){how}") from error
-    if made_of != _sha256(weights):
+    if made_of != sha256(weights).hex():
         raise RuntimeUnavailable(f"precision int8: {file}: was quantized from other weights than {weights.name}{how}")
     return graph
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

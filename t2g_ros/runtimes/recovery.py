@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from t2g_ros.errors import EngineDown, ModelError
+from t2g_ros.model.files import sha256
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.runtimes import load_runtime
 from t2g_ros.runtimes.base import Runtime
 from t2g_ros.runtimes.reloading import ReloadingEngine
 
 Result = TypeVar("Result")
-CHUNK = 1 << 20
 
 
 def load_recovering(**options: Any) -> RecoveringRuntime:
@@ -29,12 +27,15 @@ def load_recovering(**options: Any) -> RecoveringRuntime:
     """
     taken: dict[str, Any] = {}
     weights = resolve_model(options["model"])
-    files = (weights, weights.with_suffix(".yaml"))
-    made_of = _digest(files)
+
+    def contents() -> list[bytes]:
+        return [sha256(file) for file in (weights, weights.with_suffix(".yaml")) if file.is_file()]
+
+    made_of = contents()
 
     def load() -> Runtime:
         # The node goes on with the model that it was configured with, or with none.
-        if _digest(files) != made_of:
+        if contents() != made_of:
             raise ModelError(
                 f"model {weights}: has changed on disk since the node was configured; clean the node up and configure "
                 "it to take the new model, or put the old one back"
@@ -44,18 +45,6 @@ def load_recovering(**options: Any) -> RecoveringRuntime:
         return runtime
 
     return RecoveringRuntime(load)
-
-
-def _digest(files: Sequence[Path]) -> bytes:
-    """Of the contents of those that there are."""
-    digest = hashlib.sha256()
-    for path in files:
-        if path.is_file():
-            with path.open("rb") as file:
-                while chunk := file.read(CHUNK):
-                    digest.update(chunk)
-            digest.update(b"\0")
-    return digest.digest()
 
 
 class RecoveringRuntime:
