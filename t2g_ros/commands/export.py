@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from t2g_ros import __version__
 from t2g_ros.commands.arguments import DEFAULT_MODEL, input_size
 from t2g_ros.errors import RuntimeUnavailable, T2GError
+from t2g_ros.model.files import sha256
 
 if TYPE_CHECKING:
     from t2g_ros.model.config import ModelConfig
@@ -95,7 +95,7 @@ def describe(weights: Path, config: ModelConfig, runtime: str, precision: str) -
     return {
         "t2g_ros": __version__,
         "model": config.name,
-        "weights_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "weights_sha256": sha256(weights).hex(),
         "runtime": runtime,
         "precision": precision,
         "versions": _versions(runtime),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -12,6 +11,7 @@ from t2g_ros.evaluation.replay.loop import Run
 from t2g_ros.flow import Method
 from t2g_ros.inference.baselines import EmaSegmenter, FlowEmaSegmenter, SingleFrameSegmenter
 from t2g_ros.inference.segmenter import StreamSegmenter
+from t2g_ros.model.files import sha256
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.runtimes import Runtime
 
@@ -58,7 +58,7 @@ def open_models(
         records.append(
             {
                 "model": name,
-                "sha256": hashlib.sha256(resolve_model(model).read_bytes()).hexdigest(),
+                "sha256": sha256(resolve_model(model)).hex(),
                 "runtime": runtime.name,
                 "precision": runtime.precision,
                 "device": runtime.device,

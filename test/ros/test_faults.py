@@ -121,7 +121,7 @@ def test_a_camera_at_many_times_the_rate_costs_images_and_nothing_else(bench: Be
     bench.segment(bench.image(400, picture(0, (240, 320))))
     values = bench.wait_value("state", "ok")
     assert int(values["frames_failed"]) == int(values["frames_rejected"]) == 0
-    assert len(bench.masks) < len(images), "the camera was not too fast"
+    assert int(values["frames_dropped"]) > 0
     stamps = [stamp_ns(mask) for mask in bench.masks]
     assert stamps == sorted(set(stamps))
     assert set(stamps) <= {stamp_ns(msg) for msg in images} | {START_NS, START_NS + 400 * FRAME_NS}

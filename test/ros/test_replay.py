@@ -180,7 +180,7 @@ def test_a_bag_gives_the_same_stream_at_any_speed(
     bench: Bench, start_node: Start, domain_id: int, drive_bag: Path, rate: float
 ) -> None:
     bench.node.destroy_publisher(bench.camera)
-    start_node(use_sim_time=True, stale_after_s=10.0)
+    start_node(use_sim_time=True, stale_after_s=2.0)
     player = [sys.executable, str(ROOT / "test" / "launch" / "ros2_bag.py"), "bag", "play", str(drive_bag)]
     options = ["--clock", "100", "--rate", str(rate), "--start-paused", "--topics", "/image_raw"]
     with subprocess.Popen([*player, *options], env=os.environ | {"ROS_DOMAIN_ID": str(domain_id)}) as process:
@@ -206,8 +206,9 @@ def test_a_bag_gives_the_same_stream_at_any_speed(
     with AnyReader([drive_bag]) as reader:
         played = [stamp_ns(reader.deserialize(data, c.msgtype)) for c, _, data in reader.messages()
                   if c.topic == "/image_raw"]  # fmt: skip
-    # A busy machine misses some, of a fast camera many; those that came are told.
-    assert len(stamps) > (FRAMES * 3 // 4 if rate < 1 else 2)
+    if rate < 1:
+        assert stamps == played
+    assert len(stamps) > FRAMES // 4  # a busy machine misses some of a fast camera's
     assert len(stamps) + int(values["frames_dropped"]) <= len(played)
     assert stamps == sorted(set(stamps) & set(played))
     # Rate, gaps and memory are of the recorded seconds, whatever the speed.
