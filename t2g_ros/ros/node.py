@@ -63,6 +63,12 @@ class SegmentNode(LifecycleNode):
         ended = [end(deadline - monotonic()) for end in ends]
         return all(ended)
 
+    def destroy_node(self) -> None:
+        """Take the node down; call `stop` first."""
+        # rclpy leaves the state machine to the collector, and with it the node's name and services in the graph.
+        self._state_machine.destroy_when_not_in_use()
+        super().destroy_node()
+
     # -- transitions -----------------------------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:

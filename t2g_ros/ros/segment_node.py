@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import signal
 import sys
@@ -63,9 +62,6 @@ def main(args: list[str] | None = None) -> NoReturn:
         if executor:
             executor.shutdown()
         node.destroy_node()
-        # DDS says goodbye when the last of it is gone; else others would see the node until its lease ends.
-        node = executor = None
-        gc.collect()
     rclpy.try_shutdown()
     _leave(code)
 

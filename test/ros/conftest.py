@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -12,6 +13,12 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs rclpy: a ROS distribution or the wheels of the extra ros-jazzy")
 
+import rclpy
+from rclpy.context import Context
+from rclpy.parameter import Parameter
+
+from t2g_ros.ros.node import SegmentNode
+
 from .bench import PATIENCE, Bench, NodeProcess
 
 
@@ -20,6 +27,25 @@ def bench(domain_id: int) -> Iterator[Bench]:
     bench = Bench(domain_id)
     yield bench
     bench.close()
+
+
+@pytest.fixture
+def own_node(
+    domain_id: int, random_model: Path, model_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SegmentNode]:
+    """A node in the test's own process, not configured."""
+    monkeypatch.setenv("T2G_CACHE_DIR", str(model_cache))
+    package = logging.getLogger("t2g_ros")
+    before = package.handlers, package.level, package.propagate
+    context = Context()
+    rclpy.init(context=context, domain_id=domain_id)
+    values = {"model": str(random_model), "threads": 1, "autostart": False}
+    node = SegmentNode(context=context, parameter_overrides=[Parameter(name, value=v) for name, v in values.items()])
+    yield node
+    assert node.stop(30)
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+    package.handlers, package.level, package.propagate = before
 
 
 @pytest.fixture

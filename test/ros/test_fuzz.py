@@ -6,25 +6,17 @@ The mass of the cases goes through the conversion, some through the node's own c
 from __future__ import annotations
 
 import array
-import logging
 import math
 import random
 import warnings
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import cv2
 import numpy as np
-import pytest
-import rclpy
 from builtin_interfaces.msg import Time
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from rclpy.context import Context
-from rclpy.executors import SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 from soak_figures import unaccounted
@@ -177,38 +169,11 @@ def test_any_calibration_is_refused_or_can_be_sent(made: Garbage) -> None:
         serialize_message(out)
 
 
-@pytest.fixture
-def nodes(
-    domain_id: int, random_model: Path, model_cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[SegmentNode, Node]]:
-    """A node in this process, and one that may listen to it."""
-    monkeypatch.setenv("T2G_CACHE_DIR", str(model_cache))
-    package = logging.getLogger("t2g_ros")
-    before = package.handlers, package.level, package.propagate
-    context = Context()
-    rclpy.init(context=context, domain_id=domain_id)
-    values = {"model": str(random_model), "threads": 1, "autostart": False}
-    overrides = [Parameter(name, value=value) for name, value in values.items()]
-    node = SegmentNode(context=context, parameter_overrides=overrides)
-    listener = rclpy.create_node("listener", context=context)
-    yield node, listener
-    assert node.stop(30)
-    node.destroy_node()
-    listener.destroy_node()
-    rclpy.shutdown(context=context)
-    package.handlers, package.level, package.propagate = before
-
-
-def test_the_node_gives_every_message_its_own_mask_or_a_reason(nodes: tuple[SegmentNode, Node]) -> None:
-    node, listener = nodes
+def test_the_node_gives_every_message_its_own_mask_or_a_reason(bench: Bench, own_node: SegmentNode) -> None:
+    node, masks = own_node, bench.masks
     node.trigger_configure()
     node.trigger_activate()
-    executor = SingleThreadedExecutor(context=node.context)
-    executor.add_node(listener)
-    masks: list[Image] = []
-    listener.create_subscription(Image, "segmentation/mask", masks.append, Bench.reliable(100))
-    while not node.count_subscribers("segmentation/mask"):
-        executor.spin_once(timeout_sec=0.02)
+    bench.until(lambda: node.count_subscribers("segmentation/mask"), "the node to know its listener")
     callbacks = {each.topic_name: each.callback for each in node.subscriptions}
     sent = 0
 
@@ -230,8 +195,7 @@ def test_the_node_gives_every_message_its_own_mask_or_a_reason(nodes: tuple[Segm
         values = diagnosed(node)
         assert values["frames_received"] == str(sent)
         assert unaccounted(values) == 0
-        while len(masks) < int(values["frames_segmented"]):
-            executor.spin_once(timeout_sec=1)
+        bench.until(lambda: len(masks) == int(values["frames_segmented"]), "every mask")
         for mask in masks[before:]:
             assert mask.header == msg.header
             assert (mask.height, mask.width) == (msg.height, msg.width)
@@ -239,7 +203,6 @@ def test_the_node_gives_every_message_its_own_mask_or_a_reason(nodes: tuple[Segm
     run()
     assert len(masks) > NODE_CASES // 10
     assert int(diagnosed(node)["frames_rejected"]) > NODE_CASES // 10
-    executor.shutdown()
 
 
 def whole(index: int, header: Header) -> Image:

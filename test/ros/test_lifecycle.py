@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from t2g_ros.ros.node import SegmentNode
 from t2g_ros.ros.parameters import OUTPUTS
 
 from .bench import WAIT_S, Bench, NodeProcess
@@ -195,6 +196,15 @@ def test_ends_while_active(bench: Bench, start_node: Start, number: int) -> None
     ends_cleanly(node, number)
     bench.processes.clear()
     # It says goodbye: of one that does not, DDS tells until its lease ends, 20 s later.
+    bench.until(lambda: "segment_node" not in bench.node.get_node_names(), "its name to go", timeout_s=10)
+
+
+def test_destroyed_in_a_process_that_goes_on_it_leaves_the_graph(bench: Bench, own_node: SegmentNode) -> None:
+    own_node.trigger_configure()
+    own_node.trigger_activate()
+    bench.until(lambda: "/image_raw" in bench.used("subscriber"), "its subscription")
+    assert own_node.stop(WAIT_S)
+    own_node.destroy_node()
     bench.until(lambda: "segment_node" not in bench.node.get_node_names(), "its name to go", timeout_s=10)
 
 
