@@ -13,6 +13,7 @@ from rclpy.lifecycle import LifecycleNode
 
 from t2g_ros.ros.cameras import Camera
 from t2g_ros.ros.health import SKIPS, STAGES, Verdict
+from t2g_ros.runtimes import cache
 from t2g_ros.runtimes.recovery import RecoveringRuntime
 
 PERIOD_S = 1.0
@@ -69,8 +70,9 @@ class Diagnostics:
             ("model", "labels", "runtime", "reason", "precision", "device", "input_size", "memory_bytes")
         )
         level, message = self._model_verdict
-        values |= {"gpu_memory_bytes": None, "engine_state": None, "engine_recreations": None}
+        values |= {"gpu_memory_bytes": None, "engine_state": None, "engine_recreations": None, "cache_state": None}
         if runtime is not None:
+            unkept = cache.trouble()
             height, width = runtime.input_size
             values |= {
                 "model": runtime.model_name,
@@ -84,9 +86,12 @@ class Diagnostics:
                 "gpu_memory_bytes": runtime.gpu_memory_bytes,
                 "engine_state": "recovering" if runtime.trouble else "ok",
                 "engine_recreations": runtime.recreations,
+                "cache_state": "not kept" if unkept else "ok",
             }
             if runtime.trouble:
                 level, message = DiagnosticStatus.ERROR, runtime.trouble
+            elif unkept and level == DiagnosticStatus.OK:
+                level, message = DiagnosticStatus.WARN, unkept
         hardware = runtime.device if runtime else ""
         return _status(level, f"{self._name}: model", message, hardware, values)
 

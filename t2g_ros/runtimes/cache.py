@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 CHECKSUM = "sha256"
 KEY_LENGTH = 32
+ROOM_BYTES = 256 * 2**20
+"""Less on its disk is too little to keep anything."""
+_unkept = False
 
 
 def cache_dir() -> Path:
@@ -26,6 +29,30 @@ def cache_dir() -> Path:
     if "T2G_CACHE_DIR" in os.environ:
         return Path(os.environ["T2G_CACHE_DIR"])
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "t2g_ros"
+
+
+def not_kept() -> None:
+    """Note that something was made which could not be kept here."""
+    global _unkept
+    _unkept = True
+
+
+def trouble() -> str | None:
+    """Why what this process made could not be kept; None if it could, or once it can be kept at the next start."""
+    global _unkept
+    if not _unkept:
+        return None
+    folder = cache_dir()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(there).free
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        why = "not writable"
+    elif free < ROOM_BYTES:
+        why = f"{free >> 20} MiB left on its disk, at least {ROOM_BYTES >> 20} needed"
+    else:
+        _unkept = False
+        return None
+    return f"model cache {folder}: {why}; the model is converted at every start"
 
 
 def content_key(files: list[Path], *facts: str) -> str:

@@ -67,6 +67,7 @@ def converted(
     if folder is not None:
         return read(folder)
     log.warning("model cache %s: not writable; the model is converted at every start", cache.cache_dir())
+    cache.not_kept()
     with TemporaryDirectory(prefix="t2g_ros-") as scratch:
         build(Path(scratch))
         return read(Path(scratch))

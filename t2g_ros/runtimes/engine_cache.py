@@ -89,6 +89,7 @@ def write_atomically(path: Path, data: bytes) -> bool:
                 raise
     except OSError as error:
         log.warning("engine cache %s: cannot be written (%s); the engine is built at every start", path, error)
+        cache.not_kept()
         return False
     return True
 

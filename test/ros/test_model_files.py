@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from diagnostic_msgs.msg import DiagnosticStatus
 
 from .bench import WAIT_S, Bench, NodeProcess, pixels
 
@@ -73,6 +74,13 @@ def test_a_damaged_cache_is_built_again_and_one_that_cannot_be_written_is_done_w
     np.testing.assert_array_equal(pixels(bench.segment(bench.image(0))), mask)
     assert node.output.count("the model is converted at every start") == 1
     assert node.output.count(": damaged; building it again") == 1
+    status = bench.wait_status("the model is converted at every start")
+    assert (status.name, status.level) == ("segment_node: model", DiagnosticStatus.WARN)
+    assert bench.values(status)["cache_state"] == "not kept"
+    cache.chmod(0o755)
+    status = bench.wait_status("model tiny_test on openvino", len(bench.statuses))
+    assert status.level == DiagnosticStatus.OK
+    assert bench.values(status)["cache_state"] == "ok"
 
 
 def without_rights_to_write() -> tuple[str, ...]:

@@ -120,6 +120,9 @@ def test_a_cache_that_cannot_be_written_is_gone_without(
         labels = mask(load(random_model))
     assert "not writable; the model is converted at every start" in caplog.text
     assert str(tmp_path / "file" / "cache") in caplog.text
+    assert f"{tmp_path / 'file' / 'cache'}: not writable" in (cache.trouble() or "")
+    monkeypatch.setenv("T2G_CACHE_DIR", str(tmp_path / "cache"))
+    assert cache.trouble() is None
     assert labels.shape == (32, 64)
     assert len(np.unique(labels)) > 1
 
@@ -136,13 +139,16 @@ def full_cache(cache_dir: Path) -> Iterator[Path]:
 
 
 def test_a_cache_on_a_full_disk_is_gone_without_and_left_clean(
-    random_model: Path, full_cache: Path, caplog: pytest.LogCaptureFixture
+    random_model: Path, full_cache: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with caplog.at_level(logging.WARNING):
         labels = mask(load(random_model))
     assert caplog.text.count("not writable; the model is converted at every start") == 1
     assert len(np.unique(labels)) > 1
     assert list(full_cache.iterdir()) == []
+    assert "0 MiB left on its disk" in (cache.trouble() or "")
+    monkeypatch.setattr(cache, "ROOM_BYTES", 1000)  # now there is room
+    assert cache.trouble() is None
 
 
 def test_whatever_a_conversion_depends_on_is_in_the_key(tmp_path: Path) -> None:
