@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from inputs import FPS, input_frames
-from measure import arguments, described, slope, write
+from measure import arguments, as_table, described, slope, write
 from tqdm import tqdm
 
 from t2g_ros.inference.segmenter import StreamSegmenter
@@ -24,6 +24,7 @@ from t2g_ros.types import NS_PER_S, Frame
 
 IMAGES, CAMERA_SIZE = 8, (720, 960)
 MB = 1e6
+COLUMNS = ("memory", "first_mb", "last_mb", "peak_mb", "growth_mb", "slope_mb_per_1000_frames")
 
 
 def growth(frames: Sequence[int], megabytes: Sequence[float]) -> dict[str, float | None]:
@@ -81,12 +82,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         "input": images.described(),
         "samples": {"frame": at, "rss_mb": resident, "gpu_mb": gpu},
     }
+    rows = [{"memory": "resident", "first_mb": resident[0], "last_mb": resident[-1], "peak_mb": peak_mb} | rss]
+    if on_gpu is not None:
+        rows.append({"memory": "GPU", "first_mb": gpu[0], "last_mb": gpu[-1], "peak_mb": max(gpu)} | on_gpu)
     print(f"from frame {at[0]} to {at[-1]}:")
-    print(f"resident memory   {resident[0]:.1f} to {resident[-1]:.1f} MB, peak {peak_mb:.1f} MB")
-    for name, found in (("resident", rss), ("GPU", on_gpu)):
-        if found is not None and found["growth_mb"] is not None:
-            per_1000 = found["slope_mb_per_1000_frames"]
-            print(f"{name:<18}growth {found['growth_mb']:+.2f} MB, slope {per_1000:+.3f} MB per 1000 frames")
+    print(as_table(rows, COLUMNS))
     write(args.json, "memory", results)
 
 

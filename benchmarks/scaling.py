@@ -3,8 +3,8 @@
 Run on an idle machine: `python benchmarks/scaling.py [--model M] [--runtime R] [--precision P] [--json FILE]`.
 
 All points of a series take turns. The exponent b of cost = a * size^b is fitted by least squares on the logarithms:
-1 is proportional, 0 does not depend. Resolution counts in pixels of the network's input. Of several cameras, each with
-an engine of its own, the cost is that of one frame of each, one after the other.
+1 is proportional, 0 does not depend. Resolution counts in pixels of the network's input. Of several cameras,
+which share an engine, the cost is that of one frame of each, one after the other.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import numpy as np
 from inputs import Input, input_frames
 from measure import Task, arguments, as_table, described, exponent, image_size, medians_ms, size_text, to_the_end, write
 
-from t2g_ros.runtimes import Runtime, load_runtime
+from t2g_ros.runtimes import Runtime, load_runtime, runtimes_for
 
 IMAGES, CAMERA_SIZE = 8, (720, 960)
 PARTS = ("encode", "decode", "frame")
 
 
 def tasks_of(runtimes: Sequence[Runtime], images: Input) -> dict[str, Task]:
-    """The `PARTS` of a frame of each of the engines, one after the other."""
+    """The `PARTS` of a frame of each of the streams, one after the other."""
     frames, slots = cycle(images.resized(runtimes[0].input_size)), runtimes[0].slots
     offsets, valid = np.linspace(-1, 0, slots, dtype=np.float32), np.ones(slots, np.float32)
 
@@ -52,7 +52,7 @@ def series(points: dict[int, Sequence[Runtime]], images: Input, rounds: int, rep
     """Medians at each point, and the exponents.
 
     Args:
-        points: size -> the engines that run there.
+        points: size -> the streams that run there.
         images: what they run on.
         rounds: as of `medians_ms`.
         repeats: as of `medians_ms`.
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "pixels": measured({h * w: [load_runtime(args.model, **engine, input_size=(h, w))] for h, w in args.sizes}),
         "clip_frames": measured({clip: [load_runtime(args.model, **engine, clip_frames=clip)] for clip in args.clips}),
     }
-    cameras = [load_runtime(args.model, **engine) for _ in range(max(args.cameras))]
+    cameras = runtimes_for(load_runtime(args.model, **engine), max(args.cameras))
     by["cameras"] = measured({number: cameras[:number] for number in args.cameras})
     for name, found in by.items():
         print(as_table(found["rows"], ("size", "input_size", *(f"{part}_ms" for part in PARTS), "memory_mib")))

@@ -4,14 +4,14 @@ Run on an idle machine: `python benchmarks/stream.py [--model M] [--runtime R] [
 
 A frame costs one encode and one decode. The whole clip again costs as many encodes as it has frames, and a decode. Both
 run in one engine, turn by turn, for several clip lengths at the model's own resolution and several resolutions with the
-model's own clip. Cameras: each has a segmenter with an engine of its own and they take turns, as long as several cannot
-share one.
+model's own clip. Cameras share one engine, as in the node; their frames are encoded one by one, and as a batch.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from io import BytesIO
 from itertools import count, cycle
 from typing import Any
 
@@ -21,9 +21,11 @@ from inputs import FPS, Input, input_frames
 from measure import Task, arguments, as_table, described, image_size, medians_ms, size_text, to_the_end, write
 from torch import nn
 
+from t2g_ros.cores import cores
 from t2g_ros.inference.segmenter import StreamSegmenter
+from t2g_ros.inference.steps import Step, encode_together
 from t2g_ros.model.encoders.mobilenet_v2 import imagenet_layers
-from t2g_ros.runtimes import Runtime, load_runtime
+from t2g_ros.runtimes import Runtime, load_runtime, runtimes_for
 from t2g_ros.runtimes.torch import DTYPES
 from t2g_ros.types import NS_PER_S, Frame
 
@@ -35,7 +37,8 @@ COLUMNS = ("size", "clip", "encode_ms", "decode_ms", "frame_ms", "clip_ms", "spe
 def mobilenet(runtime: Runtime, threads: int) -> Task | None:
     """MobileNetV2 alone on the full-size image, what a plain encoder costs, in the same engine and precision.
 
-    None for an engine in which it is not built here.
+    In f32 beside an int8 engine, which quantizes what it was calibrated for. None for an engine in which it is not
+    built here.
     """
     height, width = runtime.input_size
     stem, blocks = imagenet_layers()
@@ -52,17 +55,43 @@ def mobilenet(runtime: Runtime, threads: int) -> Task | None:
                 network(image).sum().item()
 
         return infer
-    if runtime.name != "openvino":
-        return None
+    if runtime.name == "openvino":
+        return in_openvino(network, image, runtime.precision, threads)
+    if runtime.name == "onnx" and runtime.gpu_memory_bytes is None:
+        return in_onnxruntime(network, image, threads)
+    return None
+
+
+def in_openvino(network: nn.Module, image: torch.Tensor, precision: str, threads: int) -> Task:
+    """The network on this image in OpenVINO."""
     import openvino as ov
 
     with torch.no_grad():
         graph = ov.convert_model(torch.jit.trace(network, image), input=[tuple(image.shape)])
-    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": runtime.precision}
+    hint = "f32" if precision == "int8" else precision
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
     if threads:
         options["INFERENCE_NUM_THREADS"] = threads
     request = ov.Core().compile_model(graph, "CPU", options).create_infer_request()
     return lambda: request.infer([image.numpy()], share_inputs=True)
+
+
+def in_onnxruntime(network: nn.Module, image: torch.Tensor, threads: int) -> Task:
+    """The network on this image in ONNX Runtime, on the CPU."""
+    import onnxruntime as ort
+
+    graph = BytesIO()
+    torch.onnx.export(
+        network,
+        (image,),
+        graph,  # type: ignore[arg-type]  # this exporter takes files too
+        input_names=["image"],
+        dynamo=False,
+    )
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads or cores()
+    session = ort.InferenceSession(graph.getvalue(), options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, {"image": image.numpy()})
 
 
 def compared(runtime: Runtime, frames: Input, args: argparse.Namespace) -> dict[str, Any]:
@@ -102,24 +131,34 @@ def compared(runtime: Runtime, frames: Input, args: argparse.Namespace) -> dict[
     }
 
 
-def cameras_in_turn(
+def of_cameras(
     runtimes: Sequence[Runtime], counts: Sequence[int], images: Input, rounds: int, repeats: int
 ) -> list[dict[str, Any]]:
-    """Median of one frame of each of so many cameras, one after the other; `StreamSegmenter.step` with its resizing."""
+    """Medians of one frame of each of so many cameras, resizing included, encoded one by one and as a batch."""
     segmenters = [StreamSegmenter(runtime) for runtime in runtimes]
     frames, stamps = cycle(images.frames), count(0, NS_PER_S // FPS)
 
-    def turn(cameras: int) -> Task:
+    def of_each(cameras: int, encode: Callable[[list[Step]], None]) -> Task:
         def run() -> None:
             stamp_ns = next(stamps)
-            for segmenter in segmenters[:cameras]:
-                segmenter.step(Frame(next(frames), stamp_ns))
+            steps = [segmenter.begin(Frame(next(frames), stamp_ns)) for segmenter in segmenters[:cameras]]
+            encode(steps)
+            for segmenter, step in zip(segmenters, steps, strict=False):
+                segmenter.finish(step)
 
         return to_the_end(runtimes[0], run)
 
-    times = medians_ms({str(cameras): turn(cameras) for cameras in counts}, rounds, repeats)
+    def alone(steps: list[Step]) -> None:
+        for step in steps:
+            step.encode()
+
+    ways = {"one_by_one_ms": alone, "batch_ms": encode_together}
+    tasks = {(cameras, way): of_each(cameras, encode) for cameras in counts for way, encode in ways.items()}
+    times = medians_ms(tasks, rounds, repeats)
     return [
-        {"cameras": cameras, "all_ms": times[str(cameras)], "per_camera_ms": times[str(cameras)] / cameras}
+        {"cameras": cameras}
+        | {way: times[cameras, way] for way in ways}
+        | {"per_camera_ms": min(times[cameras, way] for way in ways) / cameras}
         for cameras in counts
     ]
 
@@ -139,7 +178,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     results = measured(args)
     print(as_table([results["own"], *results["by_clip_length"], *results["by_resolution"]], COLUMNS))
-    print(f"\n{as_table(results['cameras_in_turn'], ('cameras', 'all_ms', 'per_camera_ms'))}\n")
+    print(f"\n{as_table(results['cameras'], ('cameras', 'one_by_one_ms', 'batch_ms', 'per_camera_ms'))}\n")
     print(f"streaming is {results['speedup_over_clip']:.2f} times as fast as the whole clip again for every frame")
     if results["decode_plus_encode_over_encoder"] is not None:
         ratio = results["decode_plus_encode_over_encoder"]
@@ -160,7 +199,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
 
     lengths = [others(clip_frames=clip) for clip in args.clips]
     sizes = [others(input_size=size) for size in args.sizes]
-    engines = [runtime, *(load_runtime(args.model, **engine) for _ in range(max(args.cameras, default=1) - 1))]
+    streams = runtimes_for(runtime, max(args.cameras, default=1))
     return {
         "speedup_over_clip": own["speedup"],
         "decode_plus_encode_over_encoder": own["over_mobilenet"],
@@ -169,7 +208,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         "own": own,
         "by_clip_length": lengths,
         "by_resolution": sizes,
-        "cameras_in_turn": cameras_in_turn(engines, args.cameras, images, args.rounds, args.repeats),
+        "cameras": of_cameras(streams, args.cameras, images, args.rounds, args.repeats),
     }
 
 

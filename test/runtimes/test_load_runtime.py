@@ -1,5 +1,6 @@
 """Which engine is picked and why, what cannot be had, and what every engine offers."""
 
+import logging
 import subprocess
 import sys
 from dataclasses import replace
@@ -40,6 +41,19 @@ def test_auto_takes_openvino_on_a_cpu_and_says_why(random_model: Path) -> None:
     assert runtime.precision in ("f32", "bf16")
     assert "no CUDA device" in runtime.reason
     assert runtime.device
+
+
+@pytest.mark.parametrize("asked", ["auto", "bf16"])
+def test_bf16_is_computed_in_where_the_cpu_has_it_and_otherwise_f32_which_is_said(
+    random_model: Path, caplog: pytest.LogCaptureFixture, asked: str
+) -> None:
+    openvino = pytest.importorskip("openvino")
+    native = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    with caplog.at_level(logging.WARNING):
+        runtime = load_runtime(random_model, runtime="openvino", precision=asked, threads=1)
+    assert runtime.precision == ("bf16" if native else "f32")
+    said = "this CPU has no native bf16, computing in f32" in caplog.text
+    assert said is (asked == "bf16" and not native)
 
 
 @NO_CUDA
