@@ -89,7 +89,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     segmenter = Watched(runtime)
     accuracy = mious(segmenter, args.recording, space(args.label_space))
     scores = torch.from_numpy(segmenter.scores)[None]
-    size = next(iter(open_source(frames=args.recording, fps=FPS))).frame.rgb.shape[:2]
+    source = open_source(frames=args.recording, fps=FPS, label_space=args.label_space)
+    size = next(iter(source)).frame.rgb.shape[:2]
     tasks: dict[tuple[int, str], Task] = {}
     for stride in STRIDES:
         raised = RaisedArgmax(4 // stride)
@@ -103,7 +104,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         row = {"stride": stride, "miou": accuracy[stride], **parts, "sum_ms": sum(parts.values())}
         rows.append(row | {"ships": "yes" if stride == OUTPUT_STRIDE else None})
     print(as_table(rows, COLUMNS))
-    write(args.json, "argmax", {"engine": described(runtime), "recording": args.recording.name, "rows": rows})
+    recording = {"source": args.recording.name, "sha256": source.content_hash()}
+    write(args.json, "argmax", {"engine": described(runtime), "input": recording, "rows": rows})
 
 
 if __name__ == "__main__":

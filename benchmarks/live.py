@@ -58,6 +58,11 @@ class Played:
         """At which rate the images really went out."""
         return (len(self.sent_ns) - 1) * NS_PER_S / (self.sent_ns[-1] - self.sent_ns[0])
 
+    def later_ms(self) -> float | None:
+        """How much later the masks of the second half are than those of the first, by the medians; None if unknown."""
+        halves = np.array_split(self.latencies_ms(), 2)
+        return float(np.median(halves[1]) - np.median(halves[0])) if all(map(len, halves)) else None
+
     def jitter_ms(self) -> float | None:
         """Mean change of the latency from one mask to the next (as in RFC 3550); None of fewer than two."""
         latencies = self.latencies_ms()
@@ -198,7 +203,7 @@ class CameraAndReceiver(SpinningNode):
         return Played(sent_ns[warm_up:], dict(self._arrived_ns), cpu_percent)
 
     def engine_ms(self) -> float | None:
-        """Median of encode plus that of decode over the last frames as the node says now; None if it does not say."""
+        """Median of encode plus that of decode over the node's last 256 frames; None if it does not say."""
         told, deadline = self._told, time.monotonic() + 3  # it says it once a second
         while self._told < told + 1 and time.monotonic() < deadline:
             time.sleep(0.05)

@@ -9,12 +9,12 @@ with a loop over frames that lie in memory, turn by turn in one run.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measure import write
 from real_drives import CAMVID, DATA, HIGHWAY, evaluate
 
 from t2g_ros.inference.segmenter import StreamSegmenter
@@ -82,8 +82,7 @@ def main() -> None:
     columns = {"flicker": "flicker", "flicker_compensated": "compensated", "tc": "TC"}
     print(as_readme(results["camvid"]["rows"], {"miou": "mIoU", "mvc8": "mVC8", "mvc16": "mVC16"} | columns))
     print(as_readme(results["highway"]["rows"], columns))
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    write(args.json, "replay", results)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,14 @@ REFERENCE = ("torch", "f32")
 def loaded(name: str, precision: str, size: tuple[int, int], args: argparse.Namespace) -> Runtime | str:
     """The engine, or why there is none."""
     try:
-        runtime = load_runtime(args.model, runtime=name, precision=precision, input_size=size, threads=args.threads)
+        runtime = load_runtime(
+            args.model,
+            runtime=name,
+            precision=precision,
+            device=args.device,
+            input_size=size,
+            threads=args.threads,
+        )
     except Exception as error:  # whatever an engine raises on a machine that it does not like
         return f"{error}" or type(error).__name__
     if runtime.precision != precision:
@@ -91,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="t2g_tiny", help="a shipped model's name, or a .safetensors file")
     parser.add_argument("--runtimes", nargs="+", choices=names, default=names)
     parser.add_argument("--precisions", nargs="+", choices=precisions, default=precisions)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda; with onnx also tensorrt")
     parser.add_argument("--threads", type=int, default=0, help="of the engines on a CPU; 0: one per core")
     parser.add_argument("--images", type=int, default=30, help="frames of the stream that is compared")
     parser.add_argument(

@@ -46,12 +46,11 @@ def mobilenet(runtime: Runtime, threads: int) -> Task | None:
     image = torch.zeros(1, 3, height, width)
     if runtime.name == "torch":
         where = "cpu" if runtime.gpu_memory_bytes is None else "cuda"
-        network.to(where, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        image = image.to(where)
-        precision = DTYPES[runtime.precision]
+        network.to(where, DTYPES[runtime.precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
+        image = image.to(where, DTYPES[runtime.precision])
 
         def infer() -> None:
-            with torch.inference_mode(), torch.autocast(where, precision, enabled=precision != torch.float32):
+            with torch.inference_mode():
                 network(image).sum().item()
 
         return infer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 
 NS_PER_S = 1_000_000_000
@@ -38,8 +39,8 @@ class Segmentation:
     """The frame these labels belong to; with a lag it is older than the frame last put in."""
     labels: np.ndarray
     """(H, W) uint8 class ids, 255 = unlabeled, at output resolution."""
-    confidence: np.ndarray
-    """(H, W) uint8, 255 = certain, same size as `labels`."""
+    model_confidence: np.ndarray
+    """(h', w') uint8, 255 = certain, on a grid of the network's own."""
     model_labels: np.ndarray
     """(h, w) uint8 class ids on the network's own output grid, before any resize."""
     clip_frames: int
@@ -50,3 +51,9 @@ class Segmentation:
     """Why the memory was emptied just before this frame, None if it was not."""
     stage_ms: dict[str, float] = field(default_factory=dict)
     """Disjoint wall-clock stages in milliseconds: preprocess, encode, decode, postprocess."""
+
+    @property
+    def confidence(self) -> np.ndarray:
+        """(H, W) uint8, 255 = certain, same size as `labels`; made anew at each call, since few ask for it."""
+        height, width = self.labels.shape
+        return cv2.resize(self.model_confidence, (width, height), interpolation=cv2.INTER_LINEAR)

@@ -223,19 +223,19 @@ class StreamSegmenter:
         stages: dict[str, float],
     ) -> Segmentation:
         height, width = frame.size if self.output_resolution == "source" else self._model_size
-        confidence = cv2.resize(confidence, (width, height), interpolation=cv2.INTER_LINEAR)
         # Class ids are never blended but repeated. INTER_NEAREST takes one that lies up to half a cell off.
         labels = cv2.resize(model_labels, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-        if self.min_confidence > 0:
-            labels[confidence < self.min_confidence * 255] = IGNORE
         held = offsets_s[valid > 0]
-        return Segmentation(
+        segmentation = Segmentation(
             frame=frame,
             labels=labels,
-            confidence=confidence,
+            model_confidence=confidence,
             model_labels=model_labels,
             clip_frames=int(valid.sum()),
             clip_span_s=float(held.max() - held.min()),
             reset_cause=self._reset_cause,
             stage_ms=stages,
         )
+        if self.min_confidence > 0:
+            labels[segmentation.confidence < self.min_confidence * 255] = IGNORE
+        return segmentation

@@ -108,7 +108,7 @@ class StabilityMonitor:
             rate_hz=(len(self._entries) - 1) / span_s if span_s > 0 else None,
             mean_flicker=_mean([entry.flicker for entry in self._entries]),
             mean_consistency=_mean([entry.consistency for entry in self._entries]),
-            mean_confidence=cv2.mean(segmentation.confidence)[0] / 255,
+            mean_confidence=cv2.mean(segmentation.model_confidence)[0] / 255,
         )
 
 

@@ -9,6 +9,34 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
 
+class Calibration:
+    """What a camera has told of itself, until another driver takes its place."""
+
+    def __init__(self) -> None:
+        self.info: CameraInfo | None = None
+        """The newest that is of use, None if there is none or the last was of none."""
+        self._bad: str | None = None
+
+    def take(self, info: CameraInfo) -> None:
+        """Take what the camera tells."""
+        self._bad = problem_with(info)
+        self.info = None if self._bad else info
+
+    def forget(self) -> None:
+        """Take nothing for told any more."""
+        self.info = self._bad = None
+
+    def problem(self, image_size: tuple[int, int] | None) -> str | None:
+        """Why masks of images of (height, width), if that is known, go without a calibration that was told."""
+        info = self.info
+        if info is None or image_size is None or fits(info, image_size):
+            return self._bad
+        return (
+            f"found a calibration of {info.width}x{info.height}, expected the images' {image_size[1]}x{image_size[0]}, "
+            "or the binning or region of interest that make it so"
+        )
+
+
 def fits(info: CameraInfo, image_size: tuple[int, int]) -> bool:
     """Whether a calibration can be of an image of (height, width): not the one from before the camera changed its size.
 

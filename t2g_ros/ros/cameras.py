@@ -11,7 +11,6 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from t2g_ros.inference.segmenter import StreamSegmenter
-from t2g_ros.ros.camera_info import problem_with
 from t2g_ros.ros.deadline import DeadlineMode, Ladder
 from t2g_ros.ros.delivery import Delivery
 from t2g_ros.ros.faults import LOG_EVERY_S
@@ -81,7 +80,8 @@ class Camera:
         self._worker = worker
         self._turns = turns
         self._report = report
-        self._info_topic = node.resolve_topic_name(f"{prefix}camera_info")
+        self._info_name = f"{prefix}camera_info"  # before remaps, which creating a subscription applies
+        self._info_topic = node.resolve_topic_name(self._info_name)
         self._outputs = SegmentationPublishers(node, prefix, runtime.labels)
         self._outputs.apply(settings)
         self._images: ImageSubscription | None = None
@@ -91,8 +91,9 @@ class Camera:
         raw = settings.image_transport == "raw"
         self._image_type = Image if raw else CompressedImage
         # As in image_transport, a remap of the base topic moves its compressed form too.
-        base = node.resolve_topic_name(f"{prefix}image_raw")
-        self.health = CameraHealth(topic=node.resolve_topic_name(base if raw else f"{base}/compressed"))
+        base = f"{prefix}image_raw"
+        self._image_name = base if raw else f"{node.resolve_topic_name(base)}/compressed"
+        self.health = CameraHealth(topic=node.resolve_topic_name(self._image_name))
         delivery = Delivery(node, output_worker, self._outputs, self.health, report)
         self.stream = CameraStream(node, self.segmenter, self.deadline, delivery, self.health, settings, report)
         early = leaves_cores_free(runtime, settings.threads)
@@ -102,16 +103,19 @@ class Camera:
         """Subscribe, and tell what the labels mean."""
         self._outputs.publish_labels()
         health = self.health
-        if health.segmented:
+        if self._has_memories:
             self.reset("reactivation")
         health.last_received_ns = health.problem = None
+        self.stream.calibration.forget()
         health.paused = False
         health.forget_lateness()
         health.active = True
-        self._images = ImageSubscription(self._node, self._image_type, health, self._on_image, self.reset, self._report)
+        self._images = ImageSubscription(
+            self._node, self._image_type, self._image_name, health, self._on_image, self.reset, self._report
+        )
         self._infos = self._node.create_subscription(
             CameraInfo,
-            self._info_topic,
+            self._info_name,
             self._on_info,
             latest_only(),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
@@ -144,6 +148,8 @@ class Camera:
 
     def reset(self, cause: str) -> None:
         """Empty the memory before the next image, also if the engine has its job already."""
+        if cause == "camera_restart":
+            self.stream.calibration.forget()
         self.stream.resets.append(cause)
         self._worker.submit(self.stream.apply_resets)
 
@@ -179,6 +185,8 @@ class Camera:
         images = self._images
         if images:
             images.look()
+            self._judge_calibration()
+        self.health.waiting_since_ns = self.stream.mailbox.since_ns
         verdict = self.health.verdict(now_ns, monotonic_ns(), self.settings, self.publishers)
         return self.deadline.verdict(verdict) if self.deadline else verdict
 
@@ -222,13 +230,21 @@ class Camera:
     def _resume(self) -> None:
         """What was remembered before the pause is old."""
         self.health.forget_lateness()
-        if self.health.segmented:
+        if self._has_memories:
             self.reset("resume")
 
+    @property
+    def _has_memories(self) -> bool:
+        """Whether a frame may be in the memory, with its mask out or with a lag that is not full."""
+        return bool(self.health.segmented or self.segmenter.waiting)
+
     def _on_info(self, msg: CameraInfo) -> None:
-        problem = problem_with(msg)
-        self.stream.info = None if problem else msg
-        text = f"{self._info_topic}: {problem}; masks go without a camera_info" if problem else None
-        self.health.calibration = text
-        if text:
-            self._node.get_logger().warning(text, throttle_duration_sec=LOG_EVERY_S)
+        self.stream.calibration.take(msg)
+        self._judge_calibration()
+
+    def _judge_calibration(self) -> None:
+        """Say what is wrong with the calibration, whichever of it and the first image came first."""
+        problem = self.stream.calibration.problem(self.health.size)
+        self.health.calibration = f"{self._info_topic}: {problem}; masks go without a camera_info" if problem else None
+        if self.health.calibration:
+            self._node.get_logger().warning(self.health.calibration, throttle_duration_sec=LOG_EVERY_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from time import monotonic_ns, perf_counter
 
@@ -68,7 +68,7 @@ class Delivery:
     def hand_over(self, parcel: Parcel) -> None:
         """Take a frame; waits until the one before is out, so that masks cannot pile up. Inference thread only."""
         if self._last is not None:
-            self._last.result()
+            wait([self._last])
         self._last = self._worker.submit(self._deliver, parcel)
 
     def _deliver(self, parcel: Parcel) -> None:

@@ -12,6 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 
 from t2g_ros.ros.cameras import Camera
+from t2g_ros.ros.faults import LOG_EVERY_S
 from t2g_ros.ros.health import SKIPS, STAGES, Verdict
 from t2g_ros.runtimes import cache
 from t2g_ros.runtimes.recovery import RecoveringRuntime
@@ -48,7 +49,15 @@ class Diagnostics:
         self.look()
 
     def look(self) -> None:
-        """Publish if a state has changed or a second has passed."""
+        """Publish if a state has changed or a second has passed; whoever calls has better to do than fail of it."""
+        try:
+            self._look()
+        except Exception as error:
+            if self._node.context.ok():
+                text = f"/diagnostics cannot be told: {type(error).__name__}: {error}"
+                self._node.get_logger().error(text, throttle_duration_sec=LOG_EVERY_S)
+
+    def _look(self) -> None:
         with self._lock:
             cameras = self.cameras
             verdicts = [camera.verdict() for camera in cameras]

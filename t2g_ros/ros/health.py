@@ -95,6 +95,8 @@ class CameraHealth:
     """The `STAGES` of the last frames."""
     started_ns: int | None = None
     """Steady time when the engine took the frame that it took last, None once that is out."""
+    waiting_since_ns: int | None = None
+    """Steady time since which images have waited for the engine, of which the newest is kept; None while none waits."""
     late_since_ns: int | None = None
     """Steady time when the first of the last frames, all of them late, came; None if the last was in time."""
     ready_ns: int | None = None
@@ -128,19 +130,25 @@ class CameraHealth:
         """Start counting anew: the time without frames to segment was no delay."""
         self.started_ns = self.late_since_ns = None
 
+    @property
+    def _under_way_since_ns(self) -> int | None:
+        """When the engine took a frame that is not out, or a frame began to wait that it does not take."""
+        return min((since for since in (self.started_ns, self.waiting_since_ns) if since is not None), default=None)
+
     def processing_ms(self, now_ns: int) -> float | None:
         """How long the last frame took, or the one under way if that is longer already; None before the first.
 
         A frame's time is from its arrival in the node to its last message out.
         """
-        under_way = 0.0 if self.started_ns is None else (now_ns - self.started_ns) / 1e6
+        since_ns = self._under_way_since_ns
+        under_way = 0.0 if since_ns is None else (now_ns - since_ns) / 1e6
         if not self.stage_ms:
             return under_way or None
         return max(sum(self.stage_ms.values()), under_way)
 
     def delay_ms(self, now_ns: int, allowed_ms: float) -> float | None:
         """For how long every frame has been late, 0 while they are in time; None before the first."""
-        started, late_since = self.started_ns, self.late_since_ns
+        started, late_since = self._under_way_since_ns, self.late_since_ns
         if started is not None and now_ns - started > allowed_ms * 1e6:  # an engine that hangs, too
             return (now_ns - (late_since or started)) / 1e6
         if self.ready_ns is None:

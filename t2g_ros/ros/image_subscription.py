@@ -6,14 +6,19 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos_overriding_options import QoSOverridingOptions
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from t2g_ros.ros.health import CameraHealth
 from t2g_ros.ros.qos import latest_only, mismatch, node_of
 from t2g_ros.ros.senders import Senders
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks  # type: ignore[no-redef]
 
 
 class ImageSubscription:
@@ -22,7 +27,8 @@ class ImageSubscription:
     Args:
         node: subscribes.
         kind: Image or CompressedImage.
-        health: of the camera; is told of lost images and of publishers that do not fit. Its `topic` is subscribed to.
+        topic: to subscribe to, before remaps.
+        health: of the camera; is told of lost images and of publishers that do not fit. Its `topic` is after remaps.
         on_image: takes each image.
         reset: empties the memory, for a cause.
         report: called when something happened that may change the camera's state.
@@ -32,6 +38,7 @@ class ImageSubscription:
         self,
         node: Node,
         kind: type[Image] | type[CompressedImage],
+        topic: str,
         health: CameraHealth,
         on_image: Callable[[Any], None],
         reset: Callable[[str], None],
@@ -46,8 +53,9 @@ class ImageSubscription:
         self._was_matched = self._was_mismatched = False
         self._subscription = node.create_subscription(
             kind,
-            health.topic,
-            self._on_message,  # type: ignore[arg-type]  # the hint knows no message info
+            topic,
+            # Humble's hands over no message info; the others' go by the callback's signature, and by no hint.
+            self._on_message if hasattr(Subscription, "CallbackType") else self._on_bare_message,  # type: ignore[arg-type]
             latest_only(),
             event_callbacks=self._events(),
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
@@ -91,6 +99,9 @@ class ImageSubscription:
         if self._senders.sent(info.get("publication_sequence_number"), self.publishers, monotonic()):
             self._reset("two_publishers")
         self._on_image(msg)
+
+    def _on_bare_message(self, msg: Image | CompressedImage) -> None:
+        self._on_message(msg, {})
 
     def _events(self) -> SubscriptionEventCallbacks:
         callbacks: dict[str, Any] = {"incompatible_qos": self._on_incompatible_qos, "message_lost": self._on_lost}

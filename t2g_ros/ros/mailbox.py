@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from threading import Lock
+from time import monotonic_ns
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -13,6 +14,8 @@ class Mailbox(Generic[Item]):
 
     def __init__(self) -> None:
         self.dropped = 0
+        self.since_ns: int | None = None
+        """Steady time since which there has always been an item; None while there is none."""
         self._lock = Lock()
         self._item: Item | None = None
 
@@ -21,6 +24,8 @@ class Mailbox(Generic[Item]):
         with self._lock:
             was_empty = self._item is None
             self._item = item
+            if was_empty:
+                self.since_ns = monotonic_ns()
             self.dropped += not was_empty
             return was_empty
 
@@ -31,5 +36,5 @@ class Mailbox(Generic[Item]):
     def take(self) -> Item | None:
         """Return the item and leave the mailbox empty; None if there is none."""
         with self._lock:
-            item, self._item = self._item, None
+            item, self._item, self.since_ns = self._item, None, None
             return item

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from time import monotonic_ns, perf_counter
 
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.inference.steps import Step
+from t2g_ros.ros.camera_info import Calibration
 from t2g_ros.ros.deadline import DeadlineMode
 from t2g_ros.ros.delivery import Delivery, Parcel
 from t2g_ros.ros.faults import faults_counted
@@ -59,8 +60,7 @@ class CameraStream:
     ) -> None:
         self.mailbox: Mailbox[Letter] = Mailbox()
         self.settings = settings
-        self.info: CameraInfo | None = None
-        """The camera's newest calibration."""
+        self.calibration = Calibration()
         self.resets: deque[str] = deque()
         """Causes for which the memory is to be emptied before the next image."""
         self._node = node
@@ -129,7 +129,8 @@ class CameraStream:
         stages = {"convert": turn.convert_ms, **segmentation.stage_ms}
         # For its turn, and in a batch for the other cameras' parts of it.
         stages["wait"] = (ready - turn.arrived) * 1e3 - sum(stages.values())
-        self._delivery.hand_over(Parcel(segmentation, self.info, self.settings, stages, turn.started_ns, ready))
+        info = self.calibration.info
+        self._delivery.hand_over(Parcel(segmentation, info, self.settings, stages, turn.started_ns, ready))
         if self._deadline:
             with faults_counted(self.health, self._node, masked=True):
                 self._deadline.observe(segmentation.frame.stamp_ns, stages)

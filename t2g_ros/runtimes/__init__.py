@@ -69,7 +69,9 @@ def load_runtime(
         except Exception as error:  # whatever an engine raises on a machine that it does not like
             failures.append(f"{name} does not work here: {error}")
             log.warning("runtime auto: %s", failures[-1])
-    raise RuntimeUnavailable(f"runtime 'auto': {'; '.join(failures)}; pip install torch or openvino")
+    raise RuntimeUnavailable(
+        f"runtime 'auto': {'; '.join(failures)}; name a runtime, precision and device that go together"
+    )
 
 
 def runtimes_for(first: Runtime, streams: int) -> list[Runtime]:

@@ -165,10 +165,14 @@ class ClipBuffers:
             self._arrays[name][(slice(None),) * SLOT_AXIS[name] + (slot,)] = array
 
 
+GPU_NODES = ("nvidia[0-9]*", "nvhost-gpu", "nvgpu", "dxg")
+"""In /dev on a desktop, of which a container may have any; on Jetsons; in WSL 2."""
+
+
 def has_cuda() -> bool:
     """Whether torch finds a CUDA device."""
-    # torch takes seconds to import, so it is only asked where an NVIDIA device node exists (desktop, Jetson).
-    if not any(Path(node).exists() for node in ("/dev/nvidia0", "/dev/nvhost-gpu", "/dev/nvgpu")):
+    # torch takes seconds to import, so it is only asked where there is a device node of a GPU.
+    if not any(any(Path("/dev").glob(node)) for node in GPU_NODES):
         return False
     try:
         import torch

@@ -42,17 +42,24 @@ def trouble() -> str | None:
     global _unkept
     if not _unkept:
         return None
-    folder = cache_dir()
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    free = shutil.disk_usage(there).free
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        why = "not writable"
-    elif free < ROOM_BYTES:
-        why = f"{free >> 20} MiB left on its disk, at least {ROOM_BYTES >> 20} needed"
-    else:
+    why = _hindrance()
+    if why is None:
         _unkept = False
         return None
-    return f"model cache {folder}: {why}; the model is converted at every start"
+    return f"model cache {cache_dir()}: {why}; the model is converted at every start"
+
+
+def _hindrance() -> str | None:
+    """What keeps this process from writing to the cache; None if nothing does."""
+    folder = cache_dir()
+    there = next(place for place in (folder, *folder.parents) if os.path.exists(place))
+    if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
+        return "not writable"
+    try:
+        free = shutil.disk_usage(there).free
+    except OSError as error:
+        return str(error)
+    return None if free >= ROOM_BYTES else f"{free >> 20} MiB left on its disk, at least {ROOM_BYTES >> 20} needed"
 
 
 def content_key(files: list[Path], *facts: str) -> str:
@@ -73,7 +80,7 @@ def cached_folder(key: str, build: Callable[[Path], None]) -> Path | None:
     Returns None when the cache cannot be written; then the caller builds in memory.
     """
     final = cache_dir() / key
-    if final.is_dir():
+    if os.path.isdir(final):  # unlike Path's, also where one may not look
         if _intact(final):
             return final
         log.warning("model cache %s: damaged; building it again", final)
@@ -144,5 +151,5 @@ def _checksum(folder: Path) -> str:
     digest = hashlib.sha256()
     for file in sorted(folder.iterdir()):
         if file.name != CHECKSUM:
-            digest.update(file.name.encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+            digest.update(file.name.encode() + b"\0" + sha256(file))
     return digest.hexdigest()

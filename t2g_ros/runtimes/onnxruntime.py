@@ -53,7 +53,7 @@ class OnnxRuntime(BoundRuntime):
         options = ort.SessionOptions()
         options.log_severity_level = 3
         options.intra_op_num_threads = threads or cores()
-        providers = _providers(kind, index, cuda)
+        providers = _providers(kind, index, cuda, precision)
         self._sessions = cache(partial(_sessions, weights, config, precision, options, providers))
         self._provider = PROVIDERS[kind]
         super().__init__(config, precision, cuda, reason)
@@ -109,7 +109,7 @@ def _pick_precision(precision: str, kind: str) -> str:
     return precision
 
 
-def _providers(kind: str, index: int, cuda: Cuda | None) -> list[Any]:
+def _providers(kind: str, index: int, cuda: Cuda | None, precision: str) -> list[Any]:
     """Execution providers with their options, the best first."""
     if cuda is None:
         return [PROVIDERS["cpu"]]
@@ -119,7 +119,9 @@ def _providers(kind: str, index: int, cuda: Cuda | None) -> list[Any]:
     if kind == "tensorrt":
         folder = str(cache_dir() / f"onnxruntime-tensorrt-{ort.__version__}")
         cached = {"trt_engine_cache_enable": True, "trt_engine_cache_path": folder, "trt_timing_cache_enable": True}
-        providers.insert(0, (PROVIDERS["tensorrt"], shared | cached | {"trt_timing_cache_path": folder}))
+        # It takes no graph whose types are f16 unless that is allowed.
+        more = {"trt_timing_cache_path": folder, "trt_fp16_enable": precision == "f16"}
+        providers.insert(0, (PROVIDERS["tensorrt"], shared | cached | more))
     return [*providers, PROVIDERS["cpu"]]
 
 

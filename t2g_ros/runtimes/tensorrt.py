@@ -141,9 +141,9 @@ class _Engines:
         config.clear_flag(trt.BuilderFlag.TF32)  # f32 has to mean f32
         config.progress_monitor = _Monitor(Progress(self._what))
         timings = config.create_timing_cache(timing.read_bytes() if timing.is_file() else b"")
-        if timings is None:  # the file is damaged
-            timings = config.create_timing_cache(b"")
-        config.set_timing_cache(timings, False)
+        # The file may be damaged, or of another GPU or version.
+        if timings is None or not config.set_timing_cache(timings, False):
+            config.set_timing_cache(config.create_timing_cache(b""), False)
         log.warning("building a TensorRT engine of %s, please wait; this takes minutes, once", self._what)
         plan = builder.build_serialized_network(network, config)
         if plan is None:

@@ -49,6 +49,12 @@ def test_a_rate_is_sustained_if_the_camera_reached_it_and_few_masks_are_missed()
     assert not is_sustained(played([20] * 40), 11)
 
 
+def test_a_rate_is_not_sustained_by_a_queue_that_gets_longer() -> None:
+    assert is_sustained(played([500 - 40 * (k % 2) for k in range(40)]), 10)
+    assert not is_sustained(played([20 + 6 * k for k in range(40)]), 10)
+    assert is_sustained(played([20 + 4 * k for k in range(40)]), 10)  # within what one frame more would be
+
+
 def test_the_search_closes_in_on_the_highest_rate() -> None:
     tried: list[float] = []
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Event
 
+import pytest
 from soak_figures import unaccounted
 from std_srvs.srv import SetBool, Trigger
+
+from t2g_ros.ros.health import State
+from t2g_ros.ros.node import SegmentNode
 
 from .bench import Bench, NodeProcess
 
@@ -66,3 +71,46 @@ def send_one_more(bench: Bench, index: int) -> dict[str, str]:
     bench.until(lambda: int(bench.camera_values()["frames_received"]) > received, "the last image")
     bench.until(lambda: unaccounted(bench.camera_values()) == 0, "all to be accounted for")
     return bench.camera_values()
+
+
+def test_diagnostics_that_cannot_be_published_cost_no_mask(
+    bench: Bench, own_node: SegmentNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_node.trigger_configure()
+    own_node.trigger_activate()
+    bench.until(lambda: own_node.count_subscribers("segmentation/mask"), "the node to know its listener")
+    (camera,) = own_node._cameras
+    failures = []
+
+    def fail(message: object) -> None:
+        failures.append(message)
+        raise RuntimeError("cannot publish data")
+
+    for index in range(6):
+        if index == 1:
+            monkeypatch.setattr(own_node._diagnostics._publisher, "publish", fail)
+            own_node._diagnostics.set_model_state(b"\1", "another state, so that it is told")
+            monkeypatch.setattr(own_node._diagnostics, "_due_ns", 0)
+        camera.leave(bench.image(index))
+        bench.until(lambda index=index: len(bench.masks) == index + 1, f"mask {index}")
+    assert failures
+
+
+def test_images_that_wait_behind_a_hung_engine_make_their_camera_late(bench: Bench, own_node: SegmentNode) -> None:
+    own_node.trigger_configure()
+    own_node.trigger_activate()
+    bench.until(lambda: own_node.count_subscribers("segmentation/mask"), "the node to know its listener")
+    (camera,) = own_node._cameras
+    hangs = Event()
+    own_node._worker.submit(hangs.wait)  # as it does with another camera's image
+
+    def state() -> State:
+        camera._on_image(bench.image(0))
+        return camera.verdict().state
+
+    assert state() == State.OK
+    try:
+        bench.until(lambda: state() == State.LATE, "the camera to be late")
+    finally:
+        hangs.set()
+    bench.until(lambda: bench.masks, "a mask")

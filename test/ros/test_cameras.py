@@ -231,3 +231,24 @@ def test_a_bad_name_on_the_command_line_is_told_and_can_be_put_right(bench: Benc
     assert "parameter cameras: found 'front' 2 times, expected each name once" in node.output
     assert bench.set_parameter("cameras", ["front", "left"]).successful
     assert bench.transition(CONFIGURE)
+
+
+def test_remaps_that_form_a_chain_or_a_swap_are_applied_once(bench: Bench, start_node: Start) -> None:
+    remaps = []
+    for rule in ("a/image_raw:=/b/image_raw", "b/image_raw:=/c/image_raw", "a/camera_info:=/b/camera_info",
+                 "b/camera_info:=/a/camera_info"):  # fmt: skip
+        remaps += ["-r", rule]
+    start_node(*remaps, cameras="[a, b]")
+    subscribed = {"/b/image_raw", "/c/image_raw", "/a/camera_info", "/b/camera_info"}
+    bench.until(lambda: bench.used("subscriber") >= subscribed, f"{subscribed} in {bench.used('subscriber')}")
+    images = bench.node.create_publisher(Image, "/b/image_raw", bench.reliable(10))
+    masks = bench.listen("/a/segmentation/mask")
+    bench.until(images.get_subscription_count, "the node to subscribe")
+    told = "segment_node: /b/image_raw"
+
+    def values() -> dict[str, str]:
+        return next((bench.values(s) for s in reversed(bench.statuses) if s.name == told), {})
+
+    bench.until(lambda: (values().get("publishers"), values().get("output_subscribers")) == ("1", "1"), "camera a")
+    images.publish(bench.image(0))
+    bench.until(lambda: masks, "the mask of camera a")

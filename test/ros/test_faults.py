@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from sensor_msgs.msg import CameraInfo, CompressedImage
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from soak_figures import unaccounted
 
 from t2g_ros.commands.demo import PROFILES
@@ -150,3 +150,46 @@ def test_a_calibration_that_is_no_number_is_told_and_not_passed_on(bench: Bench,
     bench.segment(bench.image(3))
     bench.until(lambda: infos, "the calibration")
     assert (stamp_ns(infos[0]), list(infos[0].k)) == (START_NS + 3 * FRAME_NS, list(good.k))
+
+
+def test_a_calibration_of_another_size_is_told_and_not_passed_on(bench: Bench, start_node: Start) -> None:
+    infos: list[CameraInfo] = bench.listen("camera_info", CameraInfo)
+    publisher = bench.node.create_publisher(CameraInfo, "camera_info", 10)
+    start_node()
+    bench.ready()
+    bench.until(lambda: publisher.get_subscription_count(), "the node to take calibrations")
+    publisher.publish(CameraInfo(width=320, height=192))
+    bench.segment(bench.image(0))
+    status = bench.wait_status("bad_calibration")
+    assert "/camera_info: found a calibration of 320x192, expected the images' 160x96" in status.message
+    assert not infos
+    publisher.publish(CameraInfo(width=320, height=192, binning_x=2, binning_y=2))
+    bench.wait_value("state", "ok")
+    bench.segment(bench.image(1))
+    bench.until(lambda: infos, "the calibration")
+
+
+def test_a_calibration_does_not_outlive_its_camera(bench: Bench, start_node: Start) -> None:
+    infos: list[CameraInfo] = bench.listen("camera_info", CameraInfo)
+    publisher = bench.node.create_publisher(CameraInfo, "camera_info", 10)
+    start_node()
+    bench.ready()
+    bench.until(lambda: publisher.get_subscription_count(), "the node to take calibrations")
+    publisher.publish(CameraInfo(width=160, height=96))
+    bench.segment(bench.image(0))
+    bench.until(lambda: infos, "the calibration")
+    # Another driver without one: of the first image's masks on, none goes out under the new camera's stamps.
+    bench.node.destroy_publisher(bench.camera)
+    bench.wait_value("publishers", "0")
+    bench.camera = bench.node.create_publisher(Image, "image_raw", bench.reliable(10))
+    bench.ready()
+    bench.segment(bench.image(1))
+    # As little after the node was deactivated, with one that is of no use.
+    publisher.publish(CameraInfo(width=160, height=96, d=[math.nan]))
+    bench.wait_value("state", "bad_calibration")
+    for transition in (4, 3):
+        assert bench.transition(transition)
+    bench.ready()
+    bench.segment(bench.image(2))
+    bench.wait_value("state", "ok")
+    assert len(infos) == 1

@@ -54,6 +54,17 @@ def test_an_engine_that_hangs_is_late_while_images_keep_arriving() -> None:
     assert health.delay_ms(START + 700 * MS, 100.0) == 600
 
 
+def test_a_camera_whose_images_wait_while_the_engine_hangs_on_another_s_is_late() -> None:
+    health = active()
+    frame(health, 0, 50)
+    health.waiting_since_ns = START + 100 * MS
+    health.last_received_ns = START + 3000 * MS
+    levels = [health.verdict(START + at * MS, START + at * MS, SETTINGS, 1).level for at in (150, 300, 700)]
+    assert levels == [DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR]
+    health.waiting_since_ns = None
+    assert health.verdict(START + 800 * MS, START + 800 * MS, SETTINGS, 1).state == State.OK
+
+
 def test_also_the_very_first_frame_may_hang() -> None:
     health = active()
     health.last_received_ns = START

@@ -11,7 +11,7 @@ import pytest
 from t2g_ros.ros.node import SegmentNode
 from t2g_ros.ros.parameters import OUTPUTS
 
-from .bench import WAIT_S, Bench, NodeProcess
+from .bench import WAIT_S, Bench, NodeProcess, stamp_ns
 
 Start = Callable[..., NodeProcess]
 CONFIGURE, CLEANUP, ACTIVATE, DEACTIVATE = 1, 2, 3, 4
@@ -108,6 +108,23 @@ def test_deactivation_keeps_the_model_and_reactivation_empties_the_memory(bench:
     values = bench.wait_value("frames_segmented", "2")
     assert values["resets_reactivation"] == "1"
     assert values["clip_frames"] == "1"
+
+
+def test_a_frame_that_waits_for_its_future_is_forgotten_by_a_deactivation_too(bench: Bench, start_node: Start) -> None:
+    start_node(lag_frames=2)
+    bench.ready()
+    bench.camera.publish(bench.image(0))
+    bench.wait_value("frames_waiting", "1")
+    for transition in (DEACTIVATE, ACTIVATE):
+        assert bench.transition(transition)
+    bench.ready()
+    for index in (1, 2):
+        bench.camera.publish(bench.image(index))
+        bench.wait_value("frames_waiting", str(index))
+    bench.camera.publish(bench.image(3))
+    bench.until(lambda: bench.masks, "the first mask")
+    assert stamp_ns(bench.masks[0]) == stamp_ns(bench.image(1))
+    assert bench.wait_value("frames_segmented", "1")["resets_reactivation"] == "1"
 
 
 def test_build_only_fills_the_cache_and_stays_inactive(bench: Bench, start_node: Start, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """Converted graphs on disk: used, rebuilt when damaged, and never needed."""
 
 import logging
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -125,6 +127,24 @@ def test_a_cache_that_cannot_be_written_is_gone_without(
     assert cache.trouble() is None
     assert labels.shape == (32, 64)
     assert len(np.unique(labels)) > 1
+
+
+def test_a_cache_where_one_may_not_even_look_is_gone_without(tmp_path: Path) -> None:
+    setpriv = shutil.which("setpriv")
+    if not os.geteuid() and setpriv is None:
+        pytest.skip("root may look everywhere; needs setpriv, or another user")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0)
+    code = (
+        "from t2g_ros.runtimes import cache\n"
+        "assert cache.cached_folder('a' * 32, lambda folder: None) is None\n"
+        "cache.not_kept()\n"
+        f"assert cache.trouble().startswith('model cache {closed}/cache: not writable')\n"
+    )
+    gone = "-dac_override,-dac_read_search"
+    rights = [] if os.geteuid() else [str(setpriv), f"--bounding-set={gone}", f"--inh-caps={gone}"]
+    environment = os.environ | {"T2G_CACHE_DIR": str(closed / "cache")}
+    subprocess.run([*rights, sys.executable, "-c", code], env=environment, check=True, timeout=100)
 
 
 @pytest.fixture
