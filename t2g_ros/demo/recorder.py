@@ -20,6 +20,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 from t2g_ros.errors import T2GError
+from t2g_ros.sources.bags.writer import BAG_VERSION
 from t2g_ros.types import NS_PER_S
 
 MASK = "segmentation/mask"
@@ -62,7 +63,7 @@ class Recorder(Node):
         """Topic relative to the camera -> its full name, under which it is in the bag."""
         self._node_name = f"{namespace}/{node_name}".lstrip("/")
         self._image_topic = self.resolve_topic_name("image_raw")
-        self._writer = Writer(bag, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer = Writer(bag, version=BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
         # Masks are a hundredth of their size compressed.
         self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
         self._writer.open()

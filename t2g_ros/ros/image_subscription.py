@@ -6,13 +6,14 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Any
 
+from rclpy.exceptions import InvalidHandle
 from rclpy.node import Node
 from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import CompressedImage, Image
 
 from t2g_ros.ros.health import CameraHealth
-from t2g_ros.ros.qos import latest_only, mismatch, node_of
+from t2g_ros.ros.qos import fitting, latest_only, mismatch, node_of
 from t2g_ros.ros.senders import Senders
 
 try:
@@ -69,13 +70,12 @@ class ImageSubscription:
     def publishers(self) -> int:
         """How many publishers this is connected to."""
         if hasattr(self._subscription, "get_publisher_count"):
-            from rclpy.exceptions import InvalidHandle  # Humble has it elsewhere
-
             try:
                 return self._subscription.get_publisher_count()
             except InvalidHandle:  # the other thread has just unsubscribed
                 return 0
-        return self._node.count_publishers(self._health.topic)  # Humble knows only who is there
+        # Humble knows only who is there.
+        return fitting(self._node, self._health.topic, self._subscription.qos_profile)
 
     def look(self) -> None:
         """Tell the camera's health what is wrong with the publishers now: what an event told may be over."""

@@ -245,7 +245,7 @@ class Parameters:
             problem = problem_with(name, self._node.declare_parameter(name, default, descriptor).value)
         except (InvalidParameterTypeException, InvalidParameterValueException) as error:
             self._node.declare_parameter(name, default, descriptor, ignore_override=True)
-            problem = str(error)
+            problem = ": ".join(map(str, error.args))  # Humble's has two
         if problem:
             self.problems[name] = problem
 

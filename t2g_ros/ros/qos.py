@@ -36,6 +36,16 @@ def node_of(publisher: TopicEndpointInfo) -> str:
     return f"{publisher.node_namespace.rstrip('/')}/{publisher.node_name}"
 
 
+def fitting(node: Node, topic: str, asked: QoSProfile) -> int:
+    """How many publishers of a topic offer what a subscription asks for."""
+    publishers = node.get_publishers_info_by_topic(topic)
+    return sum(_fits(publisher.qos_profile, asked) for publisher in publishers)
+
+
+def _fits(offered: QoSProfile, asked: QoSProfile) -> bool:
+    return qos_check_compatible(offered, asked)[0] != QoSCompatibility.ERROR
+
+
 def mismatch(node: Node, topic: str, asked: QoSProfile) -> str | None:
     """Say which publishers of a topic offer less than a subscription asks for, with both profiles.
 
@@ -44,7 +54,7 @@ def mismatch(node: Node, topic: str, asked: QoSProfile) -> str | None:
     offers = [
         f"{node_of(publisher)} offers {describe(publisher.qos_profile)}"
         for publisher in node.get_publishers_info_by_topic(topic)
-        if qos_check_compatible(publisher.qos_profile, asked)[0] == QoSCompatibility.ERROR
+        if not _fits(publisher.qos_profile, asked)
     ]
     if not offers:
         return None

@@ -42,8 +42,9 @@ class Target:
     precision: str
 
     def key(self, graph: Path) -> str:
-        """Hash of this and of an ONNX file, which holds weights, shapes and types."""
-        return cache.content_key([graph], json.dumps(asdict(self), sort_keys=True))
+        """Hash of this and of an ONNX file with its shapes, types and weights, also those that lie beside it."""
+        files = [graph, *graph.parent.glob(f"{graph.name}.data")]
+        return cache.content_key(files, json.dumps(asdict(self), sort_keys=True))
 
 
 def real_precision(asked: str, capability: tuple[int, int]) -> str:

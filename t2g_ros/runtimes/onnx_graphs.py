@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -32,11 +32,15 @@ OPSET = 17
 """The oldest that has LayerNormalization; TensorRT 10 takes up to 20."""
 TYPES = {"f32": torch.float32, "bf16": torch.float16, "f16": torch.float16}
 """What is traced; torch's exporter fails at bf16, so that becomes of f16 (`_to_bf16`)."""
+INSIDE_BYTES = 2**31 - 2**26
+"""Weights of more than this lie beside their graph: protobuf allows 2 GiB."""
+SMALL = 1024
+"""Elements of what may be a shape, and is needed to infer others."""
 OUTPUTS = {"decode": ["labels", "confidence"], "scores": ["scores"]}
 
 
 def write_graphs(weights: Path, config: ModelConfig, names: Sequence[str], folder: Path, precision: str) -> None:
-    """Write `<name>.onnx` for graphs of `graphs.GRAPHS`, their weights inside.
+    """Write `<name>.onnx` for graphs of `graphs.GRAPHS`, with their weights inside; large ones in `<name>.onnx.data`.
 
     Args:
         weights: of the network.
@@ -52,7 +56,7 @@ def write_graphs(weights: Path, config: ModelConfig, names: Sequence[str], folde
     network = load_model(weights)
     network.config = config
     for name in names:
-        model = _exported(network, name, TYPES[precision])
+        model = _exported(network, name, TYPES[precision], folder)
         if precision == "bf16":
             _to_bf16(model)
         _fold(model)
@@ -64,9 +68,13 @@ def write_graphs(weights: Path, config: ModelConfig, names: Sequence[str], folde
             "precision": precision,
         }
         helper.set_model_props(model, properties)
+        path = folder / f"{name}.onnx"
+        if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > INSIDE_BYTES:
+            onnx.save(model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=SMALL)
+        else:
+            path.write_bytes(model.SerializeToString(deterministic=True))
         # ONNX lets convolutions be bf16 from opset 22 on only; TensorRT takes them in any.
-        onnx.checker.check_model(model, full_check=precision != "bf16")
-        (folder / f"{name}.onnx").write_bytes(model.SerializeToString(deterministic=True))
+        onnx.checker.check_model(path, full_check=precision != "bf16")
 
 
 def input_names(config: ModelConfig, name: str) -> list[str]:
@@ -106,7 +114,7 @@ def _cast(tensor: Tensor, element: torch.dtype) -> Tensor:
     return tensor if tensor.dtype == element else tensor.to(element)
 
 
-def _exported(network: Time2General, name: str, element: torch.dtype) -> onnx.ModelProto:
+def _exported(network: Time2General, name: str, element: torch.dtype, folder: Path) -> onnx.ModelProto:
     # Features come in the type that they are kept in; rgb is uint8, and the two inputs about time are always f32.
     example = example_inputs(network, name)
     if name != "encode":
@@ -114,24 +122,25 @@ def _exported(network: Time2General, name: str, element: torch.dtype) -> onnx.Mo
     fast_path = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # attention as one operation of torch, which ONNX knows not
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), TemporaryDirectory(dir=folder) as scratch:
             # That sizes become constants is what is wanted. Of torch's exporters the one that traces needs less time,
             # and fewer packages; what its graphs hold too much `_fold` takes away.
             warnings.simplefilter("ignore")
-            buffer = io.BytesIO()
+            # A file, for weights of more than 2 GiB: those are then put beside it.
+            file = Path(scratch) / "traced.onnx"
             torch.onnx.export(
                 _Typed(network, name, element).eval(),
                 example,
-                buffer,  # type: ignore[arg-type]  # this exporter takes files too
+                file,
                 dynamo=False,
                 opset_version=OPSET,
                 do_constant_folding=False,  # done by `_fold`, further
                 input_names=input_names(network.config, name),
                 output_names=output_names(network.config, name),
             )
+            return onnx.load(file)
     finally:
         torch.backends.mha.set_fastpath_enabled(fast_path)
-    return onnx.load_from_string(buffer.getvalue())
 
 
 def _to_bf16(model: onnx.ModelProto) -> None:
@@ -161,9 +170,9 @@ def _fold(model: onnx.ModelProto) -> None:
     before = -1
     while before != len(graph.node):  # shapes that became constants let more be known
         before = len(graph.node)
-        inferred = shape_inference.infer_shapes(model, data_prop=True).graph
+        inferred = shape_inference.infer_shapes(_without_weights(model), data_prop=True).graph
         sizes = {
-            v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in [*inferred.value_info, *graph.input]
+            v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in [*inferred.value_info, *inferred.input]
         }
         kept = []
         for node in graph.node:
@@ -175,6 +184,19 @@ def _fold(model: onnx.ModelProto) -> None:
             else:
                 kept.append(node)
         _set_nodes(graph, kept, values)
+
+
+def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with its large constants as inputs, of which only the shape is known."""
+    graph = model.graph
+    small = [tensor for tensor in graph.initializer if np.prod(tensor.dims) <= SMALL]
+    large = [
+        helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+        for tensor in graph.initializer
+        if np.prod(tensor.dims) > SMALL
+    ]
+    bare = helper.make_graph(graph.node, graph.name, [*graph.input, *large], graph.output, small)
+    return helper.make_model(bare, opset_imports=model.opset_import, ir_version=model.ir_version)
 
 
 def _evaluate(node: onnx.NodeProto, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -129,7 +129,7 @@ class _Engines:
         # The same flag in both versions; batches are explicit in both without one.
         network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
         parser = trt.OnnxParser(network, self._logger)
-        if not parser.parse(graph.read_bytes()):
+        if not parser.parse_from_file(str(graph)):  # which finds weights that lie beside it
             errors = "; ".join(str(parser.get_error(i)) for i in range(parser.num_errors))
             raise RuntimeUnavailable(
                 f"runtime tensorrt: TensorRT {trt.__version__} does not take {graph.stem}: {errors}"

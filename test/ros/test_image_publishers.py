@@ -12,6 +12,8 @@ import pytest
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
+from t2g_ros.ros.qos import fitting
+
 from .bench import START_NS, Bench, NodeProcess, stamp_ns
 
 Start = Callable[..., NodeProcess]
@@ -91,6 +93,12 @@ def test_a_publisher_whose_qos_does_not_fit_is_named_with_both_profiles_until_it
     assert "this subscription asks for reliability reliable, durability volatile" in status.message
     assert "qos_overrides./image_raw.subscription.reliability" in status.message
     assert "/bench offers reliability best_effort" in node.output
+    # What counts on Humble, whose subscriptions do not know their publishers.
+    other = bench.node.create_publisher(Image, "image_raw", bench.reliable(10))
+    bench.until(lambda: bench.node.count_publishers("image_raw") == 2, "both publishers")
+    assert fitting(bench.node, "/image_raw", bench.reliable(1)) == 1
+    assert fitting(bench.node, "/image_raw", BEST_EFFORT) == 2
+    bench.node.destroy_publisher(other)
     bench.node.destroy_publisher(misfit)
     bench.wait_value("state", "waiting")
     bench.camera = bench.node.create_publisher(Image, "image_raw", bench.reliable(10))

@@ -147,3 +147,25 @@ def test_bf16_is_in_the_types(export: Export, random_model: Path) -> None:
     assert onnx.TensorProto.BFLOAT16 in stored
     assert onnx.TensorProto.FLOAT16 not in stored
     assert not [n for n in graph.node if n.op_type == "Cast" and n.attribute[0].i == onnx.TensorProto.FLOAT16]
+
+
+def test_weights_beyond_what_protobuf_allows_lie_beside_their_graph(
+    random_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from t2g_ros.runtimes import onnx_graphs
+
+    inside, beside = tmp_path / "inside", tmp_path / "beside"
+    for folder in (inside, beside):
+        folder.mkdir()
+        onnx_graphs.write_graphs(random_model, config_of(random_model), ["encode"], folder, "f32")
+        monkeypatch.setattr(onnx_graphs, "INSIDE_BYTES", 100_000)
+    assert [file.name for file in inside.iterdir()] == ["encode.onnx"]
+    assert sorted(file.name for file in beside.iterdir()) == ["encode.onnx", "encode.onnx.data"]
+    assert (beside / "encode.onnx").stat().st_size < (inside / "encode.onnx").stat().st_size / 4
+    image = np.random.default_rng(0).integers(0, 256, (1, *SIZE, 3), dtype=np.uint8)
+    found = [
+        ort.InferenceSession(folder / "encode.onnx", providers=["CPUExecutionProvider"]).run(None, {"rgb": image})
+        for folder in (inside, beside)
+    ]
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
