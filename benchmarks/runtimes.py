@@ -29,12 +29,13 @@ REFERENCE = ("torch", "f32")
 
 def loaded(name: str, precision: str, size: tuple[int, int], args: argparse.Namespace) -> Runtime | str:
     """The engine, or why there is none."""
+    on_cuda = name == "torch" and args.device.startswith("tensorrt")  # a device of ONNX Runtime's alone
     try:
         runtime = load_runtime(
             args.model,
             runtime=name,
             precision=precision,
-            device=args.device,
+            device="auto" if on_cuda else args.device,
             input_size=size,
             threads=args.threads,
         )

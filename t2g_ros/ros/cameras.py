@@ -13,8 +13,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.ros.deadline import DeadlineMode, Ladder
 from t2g_ros.ros.delivery import Delivery
-from t2g_ros.ros.faults import LOG_EVERY_S
-from t2g_ros.ros.health import CameraHealth, Verdict
+from t2g_ros.ros.health import CameraHealth, State, Verdict
 from t2g_ros.ros.image_subscription import ImageSubscription
 from t2g_ros.ros.letters import EarlyConversion, Letter, leaves_cores_free
 from t2g_ros.ros.parameters import Settings
@@ -88,6 +87,7 @@ class Camera:
         self._infos: Subscription | None = None
         self._rate_limit = RateLimit()
         self._newest_ns: int | None = None
+        self._logged_calibration: str | None = None
         raw = settings.image_transport == "raw"
         self._image_type = Image if raw else CompressedImage
         # As in image_transport, a remap of the base topic moves its compressed form too.
@@ -106,7 +106,7 @@ class Camera:
         if self._has_memories:
             self.reset("reactivation")
         health.last_received_ns = health.problem = None
-        self.stream.calibration.forget()
+        self._forget_driver()
         health.paused = False
         health.forget_lateness()
         health.active = True
@@ -149,7 +149,7 @@ class Camera:
     def reset(self, cause: str) -> None:
         """Empty the memory before the next image, also if the engine has its job already."""
         if cause == "camera_restart":
-            self.stream.calibration.forget()
+            self._forget_driver()
         self.stream.resets.append(cause)
         self._worker.submit(self.stream.apply_resets)
 
@@ -186,7 +186,8 @@ class Camera:
         if images:
             images.look()
             self._judge_calibration()
-        self.health.waiting_since_ns = self.stream.mailbox.since_ns
+        since_ns = self.stream.mailbox.since_ns
+        self.health.waiting_since_ns = None if since_ns is None else max(since_ns, self._turns.begun_ns)
         verdict = self.health.verdict(now_ns, monotonic_ns(), self.settings, self.publishers)
         return self.deadline.verdict(verdict) if self.deadline else verdict
 
@@ -242,9 +243,21 @@ class Camera:
         self.stream.calibration.take(msg)
         self._judge_calibration()
 
+    def _forget_driver(self) -> None:
+        """What one driver told of its camera is not of the next one's."""
+        self.stream.calibration.forget()
+        self.health.size = None
+
     def _judge_calibration(self) -> None:
         """Say what is wrong with the calibration, whichever of it and the first image came first."""
-        problem = self.stream.calibration.problem(self.health.size)
-        self.health.calibration = f"{self._info_topic}: {problem}; masks go without a camera_info" if problem else None
-        if self.health.calibration:
-            self._node.get_logger().warning(self.health.calibration, throttle_duration_sec=LOG_EVERY_S)
+        health = self.health
+        if health.paused or not health.enabled:
+            return  # of what size images are by now is not known
+        problem = self.stream.calibration.problem(health.size)
+        text = f"{self._info_topic}: {problem}; masks go without a camera_info" if problem else None
+        health.calibration = text
+        if text is None:
+            self._logged_calibration = None
+        elif text != self._logged_calibration and health.is_due(State.BAD_CALIBRATION):
+            self._logged_calibration = text
+            self._node.get_logger().warning(text)

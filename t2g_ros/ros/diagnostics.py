@@ -12,8 +12,7 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode
 
 from t2g_ros.ros.cameras import Camera
-from t2g_ros.ros.faults import LOG_EVERY_S
-from t2g_ros.ros.health import SKIPS, STAGES, Verdict
+from t2g_ros.ros.health import LOG_EVERY_S, SKIPS, STAGES, Verdict
 from t2g_ros.runtimes import cache
 from t2g_ros.runtimes.recovery import RecoveringRuntime
 
@@ -67,11 +66,11 @@ class Diagnostics:
             now_ns = self._steady.now().nanoseconds
             if states == self._told and now_ns < self._due_ns:
                 return
-            self._told = states
             self._due_ns = now_ns + round(PERIOD_S * 1e9)
             array = DiagnosticArray(status=[self._model_status(cameras), *map(self._camera_status, cameras, verdicts)])
             array.header.stamp = self._node.get_clock().now().to_msg()
             self._publisher.publish(array)
+            self._told = states
 
     def _model_status(self, cameras: Sequence[Camera]) -> DiagnosticStatus:
         runtime = self.runtime

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import monotonic
 
 from rclpy.node import Node
 
 from t2g_ros.errors import EngineDown, InputError
 from t2g_ros.ros.health import CameraHealth, State
-
-LOG_EVERY_S = 5.0
 
 
 @contextmanager
@@ -25,14 +22,6 @@ def faults_counted(health: CameraHealth, node: Node, *, masked: bool = False) ->
     """
     log = node.get_logger()
 
-    def is_due(state: State) -> bool:
-        """Whether this camera's faults of this kind have not been told for a while; rclpy would throttle by line."""
-        now = monotonic()
-        if now < health.told_at.get(state, -LOG_EVERY_S) + LOG_EVERY_S:
-            return False
-        health.told_at[state] = now
-        return True
-
     try:
         yield
     except InputError as error:
@@ -40,7 +29,7 @@ def faults_counted(health: CameraHealth, node: Node, *, masked: bool = False) ->
         # The segmenter does not know the topic.
         text = str(error) if health.topic in str(error) else f"{health.topic}: {error}"
         health.problem = (State.REJECTED, text)
-        if is_due(State.REJECTED):
+        if health.is_due(State.REJECTED):
             log.warning(f"image rejected: {text}")
     except EngineDown as error:  # the log has it from the engine
         health.skipped["recovering"] += not masked
@@ -51,5 +40,5 @@ def faults_counted(health: CameraHealth, node: Node, *, masked: bool = False) ->
         health.failed += not masked
         what = "output lost" if masked else "frame dropped"
         health.problem = (State.ERROR, f"{what}: {type(error).__name__}: {error}")
-        if is_due(State.ERROR):
+        if health.is_due(State.ERROR):
             log.error(f"{health.topic}: {health.problem[1]}")

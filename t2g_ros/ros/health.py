@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from enum import Enum
+from time import monotonic
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
@@ -17,6 +18,7 @@ STAGES = ("wait", "convert", "preprocess", "encode", "decode", "postprocess", "s
 """From the image's arrival in the node to its last message out; disjoint."""
 SKIPS = ("disabled", "paused", "deactivated", "recovering", "rate_limit")
 RECENT_FRAMES = 256
+LOG_EVERY_S = 5.0
 
 
 class State(str, Enum):
@@ -96,11 +98,22 @@ class CameraHealth:
     started_ns: int | None = None
     """Steady time when the engine took the frame that it took last, None once that is out."""
     waiting_since_ns: int | None = None
-    """Steady time since which images have waited for the engine, of which the newest is kept; None while none waits."""
+    """Steady time since which an image has waited while the engine took no other; None while none waits."""
     late_since_ns: int | None = None
     """Steady time when the first of the last frames, all of them late, came; None if the last was in time."""
     ready_ns: int | None = None
     """Steady time when the last frame was ready."""
+
+    def is_due(self, state: State) -> bool:
+        """Whether the log is to tell of a fault of this camera; then it tells of no other of this kind for a while.
+
+        rclpy would throttle by line, for all cameras together.
+        """
+        now = monotonic()
+        if now < self.told_at.get(state, -LOG_EVERY_S) + LOG_EVERY_S:
+            return False
+        self.told_at[state] = now
+        return True
 
     def lose(self, frames: int) -> None:
         """Note that DDS says that so many frames were lost on the way since it said so last."""

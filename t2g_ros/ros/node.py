@@ -23,7 +23,7 @@ from t2g_ros.ros.parameters import Parameters, Settings
 from t2g_ros.ros.services import CameraServices
 from t2g_ros.ros.turns import Turns
 from t2g_ros.ros.worker import Worker
-from t2g_ros.runtimes import Runtime, runtimes_for
+from t2g_ros.runtimes import Runtime, cache, runtimes_for
 from t2g_ros.runtimes.recovery import load_recovering
 
 SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
@@ -118,6 +118,7 @@ class SegmentNode(LifecycleNode):
                 "since the deadline mode is for one; set it to 0, or run a node per camera"
             )
         self._diagnostics.set_model_state(DiagnosticStatus.OK, f"loading model {settings.model}")
+        cache.forget_trouble()
         start = perf_counter()
         options = _runtime_arguments(settings)
         on_worker = partial(self._await, self._worker)

@@ -8,7 +8,7 @@ import traceback
 from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.node import Node
 
-from t2g_ros.ros.faults import LOG_EVERY_S
+from t2g_ros.ros.health import LOG_EVERY_S
 
 PAUSE_S = 0.01
 """After an error, should the next one come at once."""

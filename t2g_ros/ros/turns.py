@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from threading import Lock
+from time import monotonic_ns
 
 from t2g_ros.errors import EngineDown
 from t2g_ros.inference.steps import encode_together
@@ -27,6 +28,8 @@ class Turns:
     """
 
     def __init__(self, worker: Worker) -> None:
+        self.begun_ns = 0
+        """Steady time when the engine last took a frame of any camera."""
         self._worker = worker
         self._lock = Lock()
         self._waiting: deque[CameraStream] = deque()
@@ -51,6 +54,7 @@ class Turns:
             self._scheduled = False
             # Behind what other threads have asked for meanwhile, such as a reset.
             self._schedule()
+        self.begun_ns = monotonic_ns()
         begun = [(stream, turn) for stream in streams if (turn := stream.begin())]
         if len(begun) > 1 and _encoded([turn for _, turn in begun]):
             for stream, _ in begun:

@@ -19,9 +19,8 @@ log = logging.getLogger(__name__)
 
 CHECKSUM = "sha256"
 KEY_LENGTH = 32
-ROOM_BYTES = 256 * 2**20
-"""Less on its disk is too little to keep anything."""
-_unkept = False
+_unkept_bytes = 0
+"""Size of the largest thing that this process made and could not keep."""
 
 
 def cache_dir() -> Path:
@@ -31,26 +30,31 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "t2g_ros"
 
 
-def not_kept() -> None:
-    """Note that something was made which could not be kept here."""
-    global _unkept
-    _unkept = True
+def not_kept(size: int) -> None:
+    """Note that so many bytes were made which could not be kept here."""
+    global _unkept_bytes
+    _unkept_bytes = max(size, _unkept_bytes)
+
+
+def forget_trouble() -> None:
+    """Note that what was made until now is of no use any more."""
+    global _unkept_bytes
+    _unkept_bytes = 0
 
 
 def trouble() -> str | None:
     """Why what this process made could not be kept; None if it could, or once it can be kept at the next start."""
-    global _unkept
-    if not _unkept:
+    if not _unkept_bytes:
         return None
-    why = _hindrance()
+    why = _hindrance(_unkept_bytes)
     if why is None:
-        _unkept = False
+        forget_trouble()
         return None
     return f"model cache {cache_dir()}: {why}; the model is converted at every start"
 
 
-def _hindrance() -> str | None:
-    """What keeps this process from writing to the cache; None if nothing does."""
+def _hindrance(size: int) -> str | None:
+    """What keeps this process from writing so many bytes to the cache; None if nothing does."""
     folder = cache_dir()
     there = next(place for place in (folder, *folder.parents) if os.path.exists(place))
     if not os.path.isdir(there) or not os.access(there, os.W_OK | os.X_OK):
@@ -59,7 +63,7 @@ def _hindrance() -> str | None:
         free = shutil.disk_usage(there).free
     except OSError as error:
         return str(error)
-    return None if free >= ROOM_BYTES else f"{free >> 20} MiB left on its disk, at least {ROOM_BYTES >> 20} needed"
+    return None if free >= size else f"{free / 2**20:.1f} MiB left on its disk, {size / 2**20:.1f} needed"
 
 
 def content_key(files: list[Path], *facts: str) -> str:

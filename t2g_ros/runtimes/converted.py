@@ -67,9 +67,9 @@ def converted(
     if folder is not None:
         return read(folder)
     log.warning("model cache %s: not writable; the model is converted at every start", cache.cache_dir())
-    cache.not_kept()
     with TemporaryDirectory(prefix="t2g_ros-") as scratch:
         build(Path(scratch))
+        cache.not_kept(sum(file.stat().st_size for file in Path(scratch).iterdir()))
         return read(Path(scratch))
 
 

@@ -90,7 +90,7 @@ def write_atomically(path: Path, data: bytes) -> bool:
                 raise
     except OSError as error:
         log.warning("engine cache %s: cannot be written (%s); the engine is built at every start", path, error)
-        cache.not_kept()
+        cache.not_kept(len(data))
         return False
     return True
 

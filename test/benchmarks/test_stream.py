@@ -41,7 +41,7 @@ def test_every_resolution_and_number_of_cameras_has_its_row(results: dict[str, A
     one, two = results["cameras"]
     assert (one["cameras"], two["cameras"]) == (1, 2)
     assert two["one_by_one_ms"] > one["one_by_one_ms"]
-    assert two["per_camera_ms"] == min(two["one_by_one_ms"], two["batch_ms"]) / 2
+    assert two["per_camera_ms"] == two["one_by_one_ms"] / 2  # torch on a CPU makes no batches
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnx"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from threading import Event
+from time import monotonic_ns
 
 import pytest
 from soak_figures import unaccounted
@@ -104,13 +106,18 @@ def test_images_that_wait_behind_a_hung_engine_make_their_camera_late(bench: Ben
     hangs = Event()
     own_node._worker.submit(hangs.wait)  # as it does with another camera's image
 
+    indices = count()
+
     def state() -> State:
-        camera._on_image(bench.image(0))
+        camera._on_image(bench.image(next(indices)))
         return camera.verdict().state
 
-    assert state() == State.OK
     try:
         bench.until(lambda: state() == State.LATE, "the camera to be late")
+        # Not if the engine takes others meanwhile: then this one waits for its turn.
+        own_node._turns.begun_ns = monotonic_ns()
+        state()
+        assert camera.health.waiting_since_ns == own_node._turns.begun_ns
     finally:
         hangs.set()
-    bench.until(lambda: bench.masks, "a mask")
+    bench.until(lambda: state() == State.OK, "the camera to be in time again")

@@ -118,6 +118,7 @@ def test_a_frame_that_waits_for_its_future_is_forgotten_by_a_deactivation_too(be
     for transition in (DEACTIVATE, ACTIVATE):
         assert bench.transition(transition)
     bench.ready()
+    bench.wait_value("frames_waiting", "0")
     for index in (1, 2):
         bench.camera.publish(bench.image(index))
         bench.wait_value("frames_waiting", str(index))
