@@ -68,9 +68,10 @@ def write_graphs(weights: Path, config: ModelConfig, names: Sequence[str], folde
             "precision": precision,
         }
         helper.set_model_props(model, properties)
-        path = folder / f"{name}.onnx"
+        path, beside = folder / f"{name}.onnx", folder / f"{name}.onnx.data"
+        beside.unlink(missing_ok=True)  # of an earlier export, to which weights would be appended
         if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > INSIDE_BYTES:
-            onnx.save(model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=SMALL)
+            onnx.save(model, path, save_as_external_data=True, location=beside.name, size_threshold=SMALL)
         else:
             path.write_bytes(model.SerializeToString(deterministic=True))
         # ONNX lets convolutions be bf16 from opset 22 on only; TensorRT takes them in any.

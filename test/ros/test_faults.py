@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from soak_figures import unaccounted
 
@@ -128,14 +129,20 @@ def test_a_camera_at_many_times_the_rate_costs_images_and_nothing_else(bench: Be
     assert peak_mb(node) < before + 200
 
 
-def test_a_calibration_that_is_no_number_is_told_and_not_passed_on(bench: Bench, start_node: Start) -> None:
+def with_calibrations(bench: Bench, start_node: Start) -> tuple[NodeProcess, list[CameraInfo], Publisher]:
+    """A node that takes calibrations, those that it sends, and their publisher."""
     infos: list[CameraInfo] = bench.listen("camera_info", CameraInfo)
     publisher = bench.node.create_publisher(CameraInfo, "camera_info", 10)
     node = start_node()
     bench.ready()
+    bench.until(publisher.get_subscription_count, "the node to take calibrations")
+    return node, infos, publisher
+
+
+def test_a_calibration_that_is_no_number_is_told_and_not_passed_on(bench: Bench, start_node: Start) -> None:
+    node, infos, publisher = with_calibrations(bench, start_node)
     good = CameraInfo(width=160, height=96, k=[100.0, 0.0, 80.0, 0.0, 100.0, 48.0, 0.0, 0.0, 1.0])
     bad = CameraInfo(width=160, height=96, k=[math.nan, *good.k[1:]])
-    bench.until(lambda: publisher.get_subscription_count(), "the node to take calibrations")
     for index in range(3):
         publisher.publish(bad)
         bench.segment(bench.image(index))
@@ -153,11 +160,7 @@ def test_a_calibration_that_is_no_number_is_told_and_not_passed_on(bench: Bench,
 
 
 def test_a_calibration_of_another_size_is_told_and_not_passed_on(bench: Bench, start_node: Start) -> None:
-    infos: list[CameraInfo] = bench.listen("camera_info", CameraInfo)
-    publisher = bench.node.create_publisher(CameraInfo, "camera_info", 10)
-    start_node()
-    bench.ready()
-    bench.until(lambda: publisher.get_subscription_count(), "the node to take calibrations")
+    _, infos, publisher = with_calibrations(bench, start_node)
     publisher.publish(CameraInfo(width=320, height=192))
     bench.segment(bench.image(0))
     status = bench.wait_status("bad_calibration")
@@ -170,11 +173,7 @@ def test_a_calibration_of_another_size_is_told_and_not_passed_on(bench: Bench, s
 
 
 def test_a_calibration_does_not_outlive_its_camera(bench: Bench, start_node: Start) -> None:
-    infos: list[CameraInfo] = bench.listen("camera_info", CameraInfo)
-    publisher = bench.node.create_publisher(CameraInfo, "camera_info", 10)
-    start_node()
-    bench.ready()
-    bench.until(lambda: publisher.get_subscription_count(), "the node to take calibrations")
+    _, infos, publisher = with_calibrations(bench, start_node)
     publisher.publish(CameraInfo(width=160, height=96))
     bench.segment(bench.image(0))
     bench.until(lambda: infos, "the calibration")

@@ -161,6 +161,9 @@ def test_weights_beyond_what_protobuf_allows_lie_beside_their_graph(
         monkeypatch.setattr(onnx_graphs, "INSIDE_BYTES", 100_000)
     assert [file.name for file in inside.iterdir()] == ["encode.onnx"]
     assert sorted(file.name for file in beside.iterdir()) == ["encode.onnx", "encode.onnx.data"]
+    size = (beside / "encode.onnx.data").stat().st_size
+    onnx_graphs.write_graphs(random_model, config_of(random_model), ["encode"], beside, "f32")
+    assert (beside / "encode.onnx.data").stat().st_size == size  # replaced, not added to
     assert (beside / "encode.onnx").stat().st_size < (inside / "encode.onnx").stat().st_size / 4
     image = np.random.default_rng(0).integers(0, 256, (1, *SIZE, 3), dtype=np.uint8)
     found = [
