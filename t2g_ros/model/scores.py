@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 OUTPUT_STRIDE = 2
-"""Stride of the labels: scores are raised from stride 4 before the argmax, so thin things keep their edge."""
+"""Stride of the labels: scores are raised from twice that before the argmax, so thin things keep their edge."""
 LEAST = 1e-6
 """What the probability of a class that no query claims is raised to, for its logarithm."""
 
@@ -67,5 +67,19 @@ def label_values(scores: Tensor) -> tuple[Tensor, Tensor]:
     """As `resolve` before its casts to uint8, which engines differ in: int64 labels, whole float confidence."""
     best = scores.amax(dim=1)
     confidence = 1.0 / (scores - best[:, None]).exp().sum(dim=1)
-    raised = F.interpolate(scores, scale_factor=4 / OUTPUT_STRIDE, mode="bilinear", align_corners=False)
-    return raised.argmax(dim=1), (confidence * 255.0).round()
+    return raised_argmax(scores), (confidence * 255.0).round()
+
+
+def raised_argmax(scores: Tensor) -> Tensor:
+    """Labels (B, 2 h, 2 w), int64, of scores (B, K, h, w) that are raised to twice their size, bilinear.
+
+    The argmax is taken over each of the four quarters of the pixels, and only labels are interleaved. Engines raise a
+    map of scores with its channels last, where the argmax alone takes longer than all of this.
+    """
+    padded = F.pad(scores, (1, 1, 1, 1), mode="replicate")
+    rows = [0.75 * padded[..., 1:-1, :] + 0.25 * of for of in (padded[..., :-2, :], padded[..., 2:, :])]
+    quarters = [
+        0.75 * row[..., 1:-1] + 0.25 * of for row in rows for of in (row[..., :-2], row[..., 2:])
+    ]  # above left, above right, below left, below right
+    labels = torch.stack([quarter.argmax(dim=1) for quarter in quarters], dim=1)  # (B, 4, h, w)
+    return labels.unflatten(1, (2, 2)).permute(0, 3, 1, 4, 2).flatten(3, 4).flatten(1, 2)

@@ -28,6 +28,20 @@ def find_network(
     return weights, ModelConfig.load(weights.with_suffix(".yaml")).resized(input_size, clip_frames)
 
 
+def network_files(weights: Path) -> list[Path]:
+    """The files that the graphs of a network depend on.
+
+    The network's own code is among them, or whoever changes it would keep running the graphs of the old one.
+    """
+    package = Path(__file__).resolve().parents[1]
+    code = [
+        *sorted((package / "model").rglob("*.py")),
+        package / "runtimes" / "graphs.py",
+        package / "runtimes" / "onnx_graphs.py",
+    ]
+    return [weights, weights.with_suffix(".yaml"), *code]
+
+
 def converted(
     weights: Path,
     config: ModelConfig,
@@ -49,16 +63,7 @@ def converted(
         build: RuntimeErrors of it are taken for a disk that is full.
         read: must hold what it reads: without a cache the folder goes after it.
     """
-    package = Path(__file__).resolve().parents[1]
-    # The network's own code too, or whoever changes it would keep running the graphs of the old one.
-    code = [
-        *sorted((package / "model").rglob("*.py")),
-        package / "runtimes" / "graphs.py",
-        package / "runtimes" / "onnx_graphs.py",
-    ]
-    key = cache.content_key(
-        [weights, weights.with_suffix(".yaml"), *code], *facts, f"{config.input_size} {config.slots}", *names
-    )
+    key = cache.content_key(network_files(weights), *facts, f"{config.input_size} {config.slots}", *names)
     try:
         folder = cache.cached_folder(key, build)
     except RuntimeError as error:  # an engine's own writer, on a full disk

@@ -34,6 +34,21 @@ def graph_file(weights: Path, config: ModelConfig) -> Path:
     return weights.with_name(f"{weights.stem}.int8_{width}x{height}.xml")
 
 
+def files(weights: Path, config: ModelConfig) -> list[Path]:
+    """All that the graph consists of.
+
+    Raises:
+        RuntimeUnavailable: a file of it is missing.
+    """
+    graph = graph_file(weights, config)
+    for file in (found := [graph, graph.with_suffix(".bin")]):
+        if not file.is_file():
+            raise RuntimeUnavailable(
+                f"precision int8: {file}: no such file, expected the quantized graph{_how(weights, config)}"
+            )
+    return found
+
+
 def quantize(encode: Path, images: Sequence[np.ndarray]) -> ov.Model:
     """Return the graph `encode` with the modules `QUANTIZED` in int8.
 
@@ -102,10 +117,7 @@ def read(core: ov.Core, weights: Path, config: ModelConfig) -> ov.Model:
     Raises:
         RuntimeUnavailable: there is none for this input size, or it is of other weights, or it cannot be read.
     """
-    file, (height, width) = graph_file(weights, config), config.input_size
-    how = f"; run t2g quantize --model {weights} --input-size {height}x{width}"
-    if not file.exists():
-        raise RuntimeUnavailable(f"precision int8: {file}: no such file, expected the quantized graph{how}")
+    file, how = files(weights, config)[0], _how(weights, config)
     try:
         graph = core.read_model(file)
         made_of = graph.get_rt_info(INFO).astype(str)
@@ -115,3 +127,8 @@ def read(core: ov.Core, weights: Path, config: ModelConfig) -> ov.Model:
     if made_of != sha256(weights).hex():
         raise RuntimeUnavailable(f"precision int8: {file}: was quantized from other weights than {weights.name}{how}")
     return graph
+
+
+def _how(weights: Path, config: ModelConfig) -> str:
+    height, width = config.input_size
+    return f"; run t2g quantize --model {weights} --input-size {height}x{width}"

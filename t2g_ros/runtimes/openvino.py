@@ -19,7 +19,8 @@ from t2g_ros.model.features import feature_shapes
 from t2g_ros.runtimes import int8
 from t2g_ros.runtimes.base import OneByOne
 from t2g_ros.runtimes.buffers import ClipBuffers, Host
-from t2g_ros.runtimes.converted import converted, find_network
+from t2g_ros.runtimes.converted import converted, find_network, network_files
+from t2g_ros.runtimes.openvino_blobs import compiled
 
 try:
     import openvino as ov
@@ -177,12 +178,18 @@ def _compiled(
     core: ov.Core, weights: Path, config: ModelConfig, options: dict[str, Any], in_int8: bool, *names: str
 ) -> list[ov.CompiledModel]:
     """Compile the graphs of these names, `encode` as it was quantized if asked for."""
-    graphs = dict(zip(names, _graphs(core, weights, config, names), strict=True))
-    if in_int8 and "encode" in graphs:
-        graphs["encode"] = int8.read(core, weights, config)
-    for name, graph in graphs.items():
-        _store_features_as(options["INFERENCE_PRECISION_HINT"], name, graph, config)
-    return [core.compile_model(graph, "CPU", options) for graph in graphs.values()]
+    quantized = int8.files(weights, config) if in_int8 and "encode" in names else []
+
+    def graphs() -> list[ov.Model]:
+        found = dict(zip(names, _graphs(core, weights, config, names), strict=True))
+        if quantized:
+            found["encode"] = int8.read(core, weights, config)
+        for name, graph in found.items():
+            _store_features_as(options["INFERENCE_PRECISION_HINT"], name, graph, config)
+        return list(found.values())
+
+    made_of = [*network_files(weights), Path(__file__), *quantized]
+    return compiled(core, graphs, made_of, f"{config.input_size} {config.slots}", options, names)
 
 
 def _store_features_as(element: ov.Type, name: str, graph: ov.Model, config: ModelConfig) -> None:

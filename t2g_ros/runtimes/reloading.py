@@ -17,8 +17,10 @@ log = logging.getLogger(__name__)
 FAILURES = 3
 """Frames without a mask, one after another, after which an engine is given up; out of memory, the first is enough."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 0.5
-"""Until it is loaded again; doubled by every time in vain. The longest lets it be back within a second of the cause's
-end, but an engine that takes longer than that to load waits as long as it takes: the machine is not for loading."""
+"""Until it is loaded again; doubled by every time in vain, as far as `RECOVERY_S` allows."""
+RECOVERY_S = 0.8
+"""Most that waiting and loading may take together, so that a mask is there within a second of the cause's end. Where
+loading alone takes longer, the wait is as long: the machine is not for loading."""
 OUT_OF_MEMORY = (
     "out of memory",
     "allocate memory",
@@ -73,8 +75,9 @@ class ReloadingEngine:
         self._failures = 0  # since the last mask
         self._attempts = 0  # to load it again, since the last mask
         self._cause = ""
-        self._retry_at = self._load_s = 0.0
-        engine = load()
+        self._attempt_s = self._load_s = 0.0  # what the last load took, and the last one that worked
+        self._retry_at = 0.0
+        engine = self._timed_load()
         self._told = engine.name, engine.device
         self._engine: Runtime | None = engine
         self._is_free = True  # no stream has the engine's own buffers
@@ -123,21 +126,33 @@ class ReloadingEngine:
         if self._clock() < self._retry_at:
             raise self.down()
         self._attempts += 1
-        start = self._clock()
         try:
-            engine = self._load()
+            engine = self._timed_load()
         except Exception as error:
-            self._load_s = self._clock() - start
             self._note(error)
             release(error)
             raise self.down() from None
-        self._load_s = self._clock() - start
         self.recreations += 1
         return engine
 
+    def _timed_load(self) -> Runtime:
+        start = self._clock()
+        try:
+            engine = self._load()
+        finally:
+            self._attempt_s = self._clock() - start
+        self._load_s = self._attempt_s
+        return engine
+
+    def _longest_wait_s(self) -> float:
+        if self._attempt_s > RECOVERY_S:
+            return self._attempt_s
+        # Loads that fail mostly fail soon, so this goes by those that worked.
+        return min(max(RECOVERY_S - self._load_s, FIRST_WAIT_S), LONGEST_WAIT_S)
+
     def _note(self, error: Exception) -> None:
         """Say what went wrong, the first time also in the log, and decide when to try next."""
-        wait_s = min(FIRST_WAIT_S * 2**self._attempts, max(LONGEST_WAIT_S, self._load_s))
+        wait_s = min(FIRST_WAIT_S * 2**self._attempts, self._longest_wait_s())
         self._retry_at = self._clock() + wait_s
         self._cause = f"{type(error).__name__}: {error}"
         if self.trouble is None:

@@ -1,8 +1,9 @@
 """Class scores of queries that claim classes."""
 
 import torch
+from torch.nn import functional as F
 
-from t2g_ros.model.scores import class_scores, resolve, semantic_scores
+from t2g_ros.model.scores import class_scores, raised_argmax, resolve, semantic_scores
 
 
 def test_semantic_scores_are_mask2former_s() -> None:
@@ -34,3 +35,12 @@ def test_class_scores_add_the_log_probability_that_the_class_is_there() -> None:
     scores = class_scores(masks, logits)
     torch.testing.assert_close(scores[1, 2, 3], masks[1, 2, 3] + logits[1, 3].sigmoid().log())
     torch.testing.assert_close(class_scores(masks[:, 0], logits), scores[:, 0])
+
+
+def test_labels_are_the_argmax_of_the_scores_raised_to_twice_their_size() -> None:
+    scores = torch.randn(2, 7, 12, 20, generator=torch.Generator().manual_seed(0))
+    raised = F.interpolate(scores, scale_factor=2.0, mode="bilinear", align_corners=False)
+    labels = raised_argmax(scores)
+    assert labels.shape == (2, 24, 40)
+    assert torch.equal(labels, raised.argmax(dim=1))
+    assert not torch.equal(labels, scores.argmax(dim=1).repeat_interleave(2, 1).repeat_interleave(2, 2))

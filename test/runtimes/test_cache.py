@@ -35,9 +35,8 @@ def mask(runtime: Runtime) -> np.ndarray:
 
 def test_the_second_start_needs_no_torch(random_model: Path, cache_dir: Path) -> None:
     expected = mask(load(random_model))
-    (entry,) = cache_dir.iterdir()
-    assert {"encode.xml", "decode.xml"} <= {file.name for file in entry.iterdir()}
-    written = {file.name: file.stat().st_mtime_ns for file in entry.iterdir()}
+    written = {file: file.stat().st_mtime_ns for file in cache_dir.glob("*/*")}
+    assert {"encode.xml", "decode.xml", "encode.blob", "decode.blob"} <= {file.name for file in written}
     code = (
         "import sys; sys.modules['torch'] = None\n"
         "import numpy as np; from pathlib import Path\n"
@@ -51,7 +50,7 @@ def test_the_second_start_needs_no_torch(random_model: Path, cache_dir: Path) ->
     np.save(cache_dir.parent / "image.npy", IMAGE)
     subprocess.run([sys.executable, "-c", code], check=True, timeout=100)
     np.testing.assert_array_equal(np.load(cache_dir.parent / "mask.npy"), expected)
-    assert {file.name: file.stat().st_mtime_ns for file in entry.iterdir()} == written
+    assert {file: file.stat().st_mtime_ns for file in cache_dir.glob("*/*")} == written
 
 
 def test_scores_are_converted_at_first_use_and_cached(random_model: Path, cache_dir: Path) -> None:
@@ -62,7 +61,7 @@ def test_scores_are_converted_at_first_use_and_cached(random_model: Path, cache_
     offsets_s, valid = np.zeros(5, np.float32), np.float32([0, 0, 1, 0, 0])
     expected = runtime.decode_scores(2, offsets_s, valid)
     (scores,) = cache_dir.glob("*/scores.xml")
-    assert len(list(cache_dir.iterdir())) == 2
+    assert len(list(cache_dir.iterdir())) == 4  # the graphs, and what was compiled of them
     converted = scores.stat().st_mtime_ns
     again = load(random_model)
     again.encode(IMAGE, 2)
@@ -70,17 +69,46 @@ def test_scores_are_converted_at_first_use_and_cached(random_model: Path, cache_
     assert scores.stat().st_mtime_ns == converted
 
 
-def test_damaged_graphs_are_converted_again(
+@pytest.mark.parametrize("damaged", [["encode.blob"], ["encode.blob", "encode.bin"]])
+def test_what_is_damaged_is_compiled_and_converted_again(
+    random_model: Path, cache_dir: Path, caplog: pytest.LogCaptureFixture, damaged: list[str]
+) -> None:
+    expected = mask(load(random_model))
+    files = [next(cache_dir.glob(f"*/{name}")) for name in damaged]
+    size = [file.stat().st_size for file in files]
+    for file, length in zip(files, size, strict=True):
+        file.write_bytes(bytes(length))  # what some file systems leave after a power cut
+    with caplog.at_level(logging.WARNING):
+        np.testing.assert_array_equal(mask(load(random_model)), expected)
+    assert caplog.text.count(": damaged") == len(files)
+    for file in files:
+        assert f"model cache {file.parent}: damaged" in caplog.text
+        assert any(file.read_bytes())
+    caplog.clear()
+    np.testing.assert_array_equal(mask(load(random_model)), expected)
+    assert "damaged" not in caplog.text
+
+
+def test_a_blob_that_openvino_will_not_have_is_compiled_anew(
     random_model: Path, cache_dir: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected = mask(load(random_model))
-    (weights,) = cache_dir.glob("*/encode.bin")
-    content = weights.read_bytes()
-    weights.write_bytes(bytes(len(content)))  # what some file systems leave after a power cut
+    entry = next(cache_dir.glob("*/encode.blob")).parent
+    (entry / "encode.blob").write_bytes(b"of some other release")
+    (entry / cache.CHECKSUM).write_text(cache._checksum(entry))
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(mask(load(random_model)), expected)
-    assert f"model cache {weights.parent}: damaged" in caplog.text
-    assert weights.read_bytes() == content
+    assert f"model cache {entry}: cannot be imported" in caplog.text
+
+
+def test_masks_do_not_depend_on_whether_there_is_a_cache(
+    random_model: Path, cache_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = [mask(load(random_model)) for _ in range(2)]
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("T2G_CACHE_DIR", str(tmp_path / "file" / "cache"))
+    for found in kept:
+        np.testing.assert_array_equal(found, mask(load(random_model)))
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed", "missing", "added", "no checksum", "empty"])

@@ -159,6 +159,31 @@ def test_one_that_cannot_be_loaded_is_tried_on(caplog: pytest.LogCaptureFixture)
     assert "works again" in told[1]
 
 
+@pytest.mark.parametrize("load_s", [0.2, 0.4, 0.7])
+@pytest.mark.parametrize("at_loading", [False, True])
+def test_waiting_and_loading_together_stay_within_a_second(load_s: float, at_loading: bool) -> None:
+    world = World()
+    world.load_s, world.error = load_s, RuntimeError("crashed")
+    world.frames(8.0)
+    assert world.runtime.recreations
+    if at_loading:  # which fails at once, and so tells nothing of how long it takes
+        world.load_s, world.load_error = 0.01, RuntimeError("no device")
+        world.frames(8.0)
+    recovered = []
+    for k in range(10):
+        world.frames(0.077 * k)
+        world.error = world.load_error = None
+        world.load_s, ended = load_s, world.now
+        while world.frame() != "mask":
+            world.now += 0.03
+        recovered.append(world.now - ended)
+        world.error = RuntimeError("crashed")
+        world.load_error, world.load_s = (world.error, 0.01) if at_loading else (None, load_s)
+        world.frames(8.0)
+    assert max(recovered) < 0.9
+    assert max(recovered) > load_s
+
+
 def test_one_that_takes_long_to_load_is_not_loaded_all_the_time() -> None:
     world = World()
     world.load_s, world.error = 10.0, RuntimeError("crashed")
