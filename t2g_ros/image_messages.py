@@ -149,15 +149,17 @@ def _decode_compressed(msg: Any, topic: str) -> NDArray[np.uint8]:
     # OpenCV only warns on stderr and fills the missing rows with grey.
     if not complete:
         raise InputError(f"{topic}: found a truncated {kind} of {len(data)} bytes, expected one with its end marker")
-    if size is not None:
-        _check_size(*size, f"a {kind}", topic)
+    damaged = InputError(f"{topic}: found a damaged {kind} of {len(data)} bytes, expected one that decodes")
+    if size is None:
+        raise damaged  # before it is decoded, which allocates what it says somewhere
+    _check_size(*size, f"a {kind}", topic)
     try:
         # A turned image would no longer fit its camera_info.
         bgr = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:
         bgr = None
-    if bgr is None or size is None:
-        raise InputError(f"{topic}: found a damaged {kind} of {len(data)} bytes, expected one that decodes")
+    if bgr is None:
+        raise damaged
     return _u8(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 
 

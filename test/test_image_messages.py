@@ -65,6 +65,21 @@ def test_a_truncated_jpeg_is_refused() -> None:
         to_rgb(SimpleNamespace(format="png", data=b""), "/front")
 
 
+@pytest.mark.parametrize("marker", [0x00, 0x01, 0x02, 0xD0, 0xD7, 0xD8, 0xD9])
+def test_a_size_hidden_behind_a_marker_that_decoders_pass_is_not_decoded(
+    marker: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = cv2.imencode(".jpg", np.zeros((2000, 2000, 3), np.uint8))[1].tobytes()
+    small = cv2.imencode(".jpg", np.zeros((8, 8, 3), np.uint8))[1].tobytes()
+    scan = data.index(b"\xff\xda")
+    # Who takes what follows the marker for a length skips the true header, and reads on in the small one.
+    hidden = data[2:scan]
+    crafted = data[:2] + bytes([0xFF, marker]) + (2 + len(hidden)).to_bytes(2, "big") + hidden + small[2:]
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("decoded"))
+    with pytest.raises(InputError, match="JPEG of"):
+        to_rgb(SimpleNamespace(format="jpeg", data=crafted), "/front")
+
+
 def test_compressed_depth_is_refused_as_raw_depth_is() -> None:
     _, png = cv2.imencode(".png", np.full((4, 4), 1000, np.uint16))
     with pytest.raises(InputError, match=r"16UC1; png compressed.*no colours"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
+from shutil import copyfile
 from typing import TYPE_CHECKING, Any
 
 from t2g_ros import __version__
@@ -15,8 +16,8 @@ from t2g_ros.model.files import sha256
 if TYPE_CHECKING:
     from t2g_ros.model.config import ModelConfig
 
-GRAPHS = ("encode", "decode")
-PRECISIONS = {"onnx": ("f32", "f16", "bf16"), "openvino": ("f32",), "tensorrt": ("f32", "f16", "bf16")}
+GRAPHS: tuple[str, ...] = ("encode", "decode")
+PRECISIONS = dict.fromkeys(("onnx", "tensorrt"), ("f32", "f16", "bf16", "int8")) | {"openvino": ("f32",)}
 """What the graphs of a runtime can be in. OpenVINO takes the precision when it compiles one."""
 
 
@@ -60,9 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
             args.precision = write_engines(weights, config, GRAPHS, args.out, args.precision)
         else:
-            from t2g_ros.runtimes.onnx_graphs import write_graphs
-
-            write_graphs(weights, config, GRAPHS, args.out, args.precision)
+            _write_onnx(weights, config, args.out, args.precision)
         record = describe(weights, config, args.runtime, args.precision)
         (args.out / "model.json").write_text(json.dumps(record, indent=2) + "\n")
     except OSError as error:
@@ -71,22 +70,35 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _write_onnx(weights: Path, config: ModelConfig, out: Path, precision: str) -> None:
+    from t2g_ros.runtimes import int8, int8_onnx
+    from t2g_ros.runtimes.onnx_graphs import write_graphs
+
+    names = GRAPHS
+    if precision == "int8":
+        copyfile(int8_onnx.file_of(weights, config), out / "encode.onnx")
+        names = ("decode",)
+    write_graphs(weights, config, names, out, int8.floats_of(precision))
+
+
 def describe(weights: Path, config: ModelConfig, runtime: str, precision: str) -> dict[str, Any]:
     """What a program must know to run the graphs: names, shapes and types in order, and where the slots lie."""
     from t2g_ros.labels import space
     from t2g_ros.model.features import feature_shapes, frame_names, memory_names
     from t2g_ros.runtimes.base import SLOT_AXIS, buffer_shape
+    from t2g_ros.runtimes.int8 import floats_of
 
     height, width = config.input_size
     shapes = feature_shapes(config)
+    floats = floats_of(precision)
 
     def tensor(name: str, shape: tuple[int, ...], element: str) -> dict[str, Any]:
         return {"name": name, "shape": [1, *shape], "type": element}
 
-    frame = [tensor(name, shapes[name], precision) for name in frame_names(config)]
+    frame = [tensor(name, shapes[name], floats) for name in frame_names(config)]
     memory = [
         {
-            **tensor(name, buffer_shape(name, shapes[name], config.slots)[1:], precision),
+            **tensor(name, buffer_shape(name, shapes[name], config.slots)[1:], floats),
             "slot_axis": SLOT_AXIS.get(name, 1),
         }
         for name in memory_names(config)
@@ -104,7 +116,7 @@ def describe(weights: Path, config: ModelConfig, runtime: str, precision: str) -
         "labels": space(config.labels).to_json(),
         "encode": {
             "inputs": [tensor("rgb", (height, width, 3), "u8")],
-            "outputs": [tensor(name, shape, precision) for name, shape in shapes.items()],
+            "outputs": [tensor(name, shape, floats) for name, shape in shapes.items()],
         },
         "decode": {
             "inputs": [*frame, *memory, *times],
@@ -117,6 +129,7 @@ def describe(weights: Path, config: ModelConfig, runtime: str, precision: str) -
 
 
 def _versions(runtime: str) -> dict[str, str]:
-    from importlib.metadata import version
+    from importlib import import_module
 
-    return {package: version(package) for package in ("torch", runtime)}
+    # Asked of the modules, since wheels have several names, and JetPack's TensorRT may have none.
+    return {package: str(import_module(package).__version__) for package in ("torch", runtime)}

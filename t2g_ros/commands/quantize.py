@@ -1,4 +1,4 @@
-"""`t2g quantize`: the encoder in int8, for CPUs that run the OpenVINO engine."""
+"""`t2g quantize`: the encoder in int8, for OpenVINO on CPUs, or for TensorRT."""
 
 from __future__ import annotations
 
@@ -30,13 +30,19 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     """Register the subcommand."""
     parser = subparsers.add_parser(
         "quantize",
-        help="make a model ready for precision int8 on CPUs",
+        help="make a model ready for precision int8",
         description="Takes the ranges of the encoder's activations from images, and puts the encoder in int8 "
         "beside the weights, where `precision: int8` of the node and --precision int8 find it. Without a "
         "source the images are rendered. Best are images of the cameras and roads that the model is for, and none "
         "that it is evaluated on.",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="shipped model or .safetensors file")
+    parser.add_argument(
+        "--runtime",
+        default="openvino",
+        choices=("openvino", "onnx", "tensorrt"),
+        help="whose format; that of onnx and tensorrt is one (default: openvino)",
+    )
     parser.add_argument(
         "--input-size", type=input_size, metavar="HxW", help="multiples of 64, instead of the model's own"
     )
@@ -47,17 +53,23 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> int:
     """Write the graph beside the weights."""
-    from t2g_ros.runtimes import int8
     from t2g_ros.runtimes.converted import find_network
-    from t2g_ros.runtimes.openvino import write_graphs
 
     weights, config = find_network(args.model, args.input_size)
     given = any(getattr(args, kind) is not None for kind in SOURCE_KINDS)
     images = (recorded if given else rendered)(args, config.input_size)
     with TemporaryDirectory(prefix="t2g_ros-") as scratch:
-        write_graphs(weights, config, ("encode",), Path(scratch))
-        graph = int8.quantize(Path(scratch) / "encode.xml", images)
-        file = int8.write(graph, weights, config)
+        if args.runtime == "openvino":
+            from t2g_ros.runtimes import int8_openvino, openvino
+
+            openvino.write_graphs(weights, config, ("encode",), Path(scratch))
+            encode = int8_openvino.quantize(openvino.shared_core(), Path(scratch) / "encode.xml", images)
+            file = int8_openvino.write(encode, weights, config)
+        else:
+            from t2g_ros.runtimes import int8_onnx, onnx_graphs
+
+            onnx_graphs.write_graphs(weights, config, ("encode",), Path(scratch), "f32")
+            file = int8_onnx.write(int8_onnx.quantize(Path(scratch) / "encode.onnx", images), weights, config)
     print(f"{file}: {config.name} in int8, by {len(images)} images; t2g evaluate --precision int8 tells what it keeps")
     return 0
 

@@ -16,7 +16,7 @@ from t2g_ros.inference.deadline import Deadline, Level, levels_of
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.ros.health import State, Verdict
 from t2g_ros.runtimes import Runtime
-from t2g_ros.runtimes.recovery import load_recovering
+from t2g_ros.runtimes.recovery import RecoveringRuntime, load_recovering
 
 CAUSE = "deadline"
 SCALING_STAGES = ("wait", "encode", "decode")
@@ -30,11 +30,11 @@ LOG_EVERY_S = 5.0
 class Ladder:
     """The engines of all levels, the best first, and what a frame costs each of them in milliseconds."""
 
-    runtimes: list[Runtime]
+    runtimes: list[RecoveringRuntime]
     costs_ms: list[float]
 
 
-def load_ladder(best: Runtime, options: dict[str, Any], lag: int, call: Callable[..., Any]) -> Ladder:
+def load_ladder(best: RecoveringRuntime, options: dict[str, Any], lag: int, call: Callable[..., Any]) -> Ladder:
     """Load the engines below `best`, and measure all.
 
     Args:

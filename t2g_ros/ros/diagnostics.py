@@ -30,7 +30,8 @@ class Diagnostics:
 
     def __init__(self, node: LifecycleNode) -> None:
         self.cameras: Sequence[Camera] = ()
-        self.runtime: RecoveringRuntime | None = None
+        self.engines: Sequence[RecoveringRuntime] = ()
+        """The node's engine, and in deadline mode those of the lower levels."""
         self._node = node
         self._name = node.get_fully_qualified_name().lstrip("/")
         self._lock = Lock()
@@ -61,8 +62,8 @@ class Diagnostics:
             cameras = self.cameras
             verdicts = [camera.verdict() for camera in cameras]
             levels = [camera.deadline and camera.deadline.level for camera in cameras]
-            engine = self.runtime and (self.runtime.trouble is None, self.runtime.recreations)
-            states = (self._model_verdict, [(verdict.state, verdict.level) for verdict in verdicts], levels, engine)
+            engines = [(engine.trouble is None, engine.recreations) for engine in self.engines]
+            states = (self._model_verdict, [(verdict.state, verdict.level) for verdict in verdicts], levels, engines)
             now_ns = self._steady.now().nanoseconds
             if states == self._told and now_ns < self._due_ns:
                 return
@@ -73,14 +74,18 @@ class Diagnostics:
             self._told = states
 
     def _model_status(self, cameras: Sequence[Camera]) -> DiagnosticStatus:
-        runtime = self.runtime
+        engines = self.engines
+        runtime = engines[0] if engines else None
         values: dict[str, Any] = dict.fromkeys(
             ("model", "labels", "runtime", "reason", "precision", "device", "input_size", "memory_bytes")
         )
         level, message = self._model_verdict
-        values |= {"gpu_memory_bytes": None, "engine_state": None, "engine_recreations": None, "cache_state": None}
+        values |= dict.fromkeys(
+            ("gpu_memory_bytes", "engine_state", "engine_recreations", "cache_state", "files_state")
+        )
         if runtime is not None:
-            unkept = cache.trouble()
+            trouble = next((engine.trouble for engine in engines if engine.trouble), None)
+            unkept, outdated = cache.trouble(), runtime.outdated
             height, width = runtime.input_size
             values |= {
                 "model": runtime.model_name,
@@ -92,12 +97,15 @@ class Diagnostics:
                 "input_size": f"{width}x{height}",
                 "memory_bytes": sum(camera.memory_bytes for camera in cameras),
                 "gpu_memory_bytes": runtime.gpu_memory_bytes,
-                "engine_state": "recovering" if runtime.trouble else "ok",
-                "engine_recreations": runtime.recreations,
+                "engine_state": "recovering" if trouble else "ok",
+                "engine_recreations": sum(engine.recreations for engine in engines),
                 "cache_state": "not kept" if unkept else "ok",
+                "files_state": "changed" if outdated else "ok",
             }
-            if runtime.trouble:
-                level, message = DiagnosticStatus.ERROR, runtime.trouble
+            if trouble:
+                level, message = DiagnosticStatus.ERROR, trouble
+            elif outdated and level == DiagnosticStatus.OK:
+                level, message = DiagnosticStatus.WARN, f"model {runtime.model_name} {outdated}"
             elif unkept and level == DiagnosticStatus.OK:
                 level, message = DiagnosticStatus.WARN, unkept
         hardware = runtime.device if runtime else ""

@@ -128,7 +128,7 @@ class SegmentNode(LifecycleNode):
         runtimes = on_worker(runtimes_for, first=runtime, streams=max(len(settings.cameras), 1))
         self._create_cameras(settings, runtimes, ladder)
         self._follow_clock(settings.max_gap_s)
-        self._diagnostics.runtime = runtime
+        self._diagnostics.engines = ladder.runtimes if ladder else [runtime]
         self._diagnostics.cameras = self._cameras
         text = (
             f"model {runtime.model_name} on {runtime.name} in {runtime.precision} ({runtime.device}); {runtime.reason}"
@@ -189,7 +189,7 @@ class SegmentNode(LifecycleNode):
             # rclpy only borrows the handle: one that is dropped without this would be called after its end.
             self._jump.unregister()
             self._jump = None
-        self._diagnostics.cameras, self._diagnostics.runtime = (), None
+        self._diagnostics.cameras, self._diagnostics.engines = (), ()
         self._destroy_cameras()
         # Cameras and their subscriptions refer to each other; the engine's memory and threads must not wait for the
         # collector's own time, as the next one may need the room.

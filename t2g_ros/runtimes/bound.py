@@ -14,6 +14,7 @@ from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.runtimes.base import OneByOne
 from t2g_ros.runtimes.buffers import Array, ClipBuffers, Cuda, Host
+from t2g_ros.runtimes.int8 import floats_of
 
 
 class BoundRuntime(OneByOne, ABC):
@@ -21,7 +22,7 @@ class BoundRuntime(OneByOne, ABC):
 
     Args:
         config: of the network.
-        precision: of the engine, and of the features.
+        precision: of the engine, and of the features, which are f32 in int8.
         cuda: where the arrays are; None for the host.
         reason: why this runtime was chosen.
     """
@@ -51,7 +52,7 @@ class BoundRuntime(OneByOne, ABC):
 
     def _allocate(self) -> None:
         """Make the clip buffers, and bind the graphs to them."""
-        self._buffers = ClipBuffers(self._config, self._space, self.precision)
+        self._buffers = ClipBuffers(self._config, self._space, floats_of(self.precision))
         self.memory_bytes = self._buffers.bytes
         encode, decode = self._load("encode", "decode")
         self._encode = [self._bound(encode, {"rgb": self._rgb}, self._buffers.outputs(s)) for s in range(self.slots)]

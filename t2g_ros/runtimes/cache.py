@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import logging
 import os
@@ -30,6 +31,12 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "t2g_ros"
 
 
+@functools.cache
+def tell_once(text: str) -> None:
+    """Warn of what would be told again whenever an engine is loaded."""
+    log.warning(text)
+
+
 def not_kept(size: int) -> None:
     """Note that so many bytes were made which could not be kept here."""
     global _unkept_bytes
@@ -50,7 +57,7 @@ def trouble() -> str | None:
     if why is None:
         forget_trouble()
         return None
-    return f"model cache {cache_dir()}: {why}; the model is converted at every start"
+    return f"model cache {cache_dir()}: {why}; what is made of the model is made anew at every start"
 
 
 def _hindrance(size: int) -> str | None:
@@ -87,7 +94,7 @@ def cached_folder(key: str, build: Callable[[Path], None]) -> Path | None:
     if os.path.isdir(final):  # unlike Path's, also where one may not look
         if _intact(final):
             return final
-        log.warning("model cache %s: damaged; building it again", final)
+        tell_once(f"model cache {final}: damaged; building it again")
         shutil.rmtree(final, ignore_errors=True)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)

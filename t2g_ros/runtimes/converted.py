@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,9 +9,9 @@ from typing import TypeVar
 
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.shipped import resolve_model
-from t2g_ros.runtimes import cache
+from t2g_ros.runtimes import cache, int8_onnx
+from t2g_ros.runtimes.int8 import floats_of
 
-log = logging.getLogger(__name__)
 Read = TypeVar("Read")
 
 
@@ -67,11 +66,11 @@ def converted(
     try:
         folder = cache.cached_folder(key, build)
     except RuntimeError as error:  # an engine's own writer, on a full disk
-        log.warning("model cache %s: cannot be written (%s)", cache.cache_dir(), error)
+        cache.tell_once(f"model cache {cache.cache_dir()}: cannot be written ({error})")
         folder = None
     if folder is not None:
         return read(folder)
-    log.warning("model cache %s: not writable; the model is converted at every start", cache.cache_dir())
+    cache.tell_once(f"model cache {cache.cache_dir()}: not writable; the model is converted at every start")
     with TemporaryDirectory(prefix="t2g_ros-") as scratch:
         build(Path(scratch))
         cache.not_kept(sum(file.stat().st_size for file in Path(scratch).iterdir()))
@@ -81,14 +80,27 @@ def converted(
 def onnx_graphs(
     weights: Path, config: ModelConfig, names: Sequence[str], precision: str, read: Callable[[Path], Read]
 ) -> list[Read]:
-    """What `read(file)` returns of each of these graphs as an ONNX file; see `converted`."""
+    """What `read(file)` returns of each of these graphs as an ONNX file; see `converted`.
+
+    In int8 `encode` is the one that was quantized before, and the others are in f32.
+
+    Raises:
+        RuntimeUnavailable: none was quantized of this network at this input size.
+    """
+    found: dict[str, Read] = {}
+    if precision == "int8" and "encode" in names:
+        found["encode"] = read(int8_onnx.file_of(weights, config))
+    others = [name for name in names if name not in found]
+    floats = floats_of(precision)
 
     def build(folder: Path) -> None:
         from t2g_ros.runtimes.onnx_graphs import write_graphs
 
-        write_graphs(weights, config, names, folder, precision)
+        write_graphs(weights, config, others, folder, floats)
 
     def read_all(folder: Path) -> list[Read]:
-        return [read(folder / f"{name}.onnx") for name in names]
+        return [read(folder / f"{name}.onnx") for name in others]
 
-    return converted(weights, config, names, ("onnx", precision), build, read_all)
+    if others:
+        found |= zip(others, converted(weights, config, others, ("onnx", floats), build, read_all), strict=True)
+    return [found[name] for name in names]

@@ -99,10 +99,14 @@ def _pick_device(device: str) -> tuple[str, int]:
 def _pick_precision(precision: str, kind: str) -> str:
     if precision == "auto":
         return "f32" if kind == "cpu" else "f16"
-    if precision not in TYPES:
+    if precision not in (*TYPES, "int8"):
         raise RuntimeUnavailable(
-            f"runtime onnx: precision '{precision}' is not supported; use f32, f16 on a CUDA device, or another runtime"
+            f"runtime onnx: precision '{precision}' is not supported; use f32, int8, f16 on a CUDA device, or another "
+            "runtime"
         )
+    if precision == "int8" and kind == "cuda":
+        # It would compute what is quantized in f32.
+        raise RuntimeUnavailable("runtime onnx: precision int8 needs device tensorrt or cpu; use f16 on a CUDA device")
     if precision == "f16" and kind == "cpu":
         # It would accept the graph and silently compute most of it in f32.
         raise RuntimeUnavailable("runtime onnx: precision f16 needs a CUDA device; use f32 on a CPU")
@@ -119,8 +123,9 @@ def _providers(kind: str, index: int, cuda: Cuda | None, precision: str) -> list
     if kind == "tensorrt":
         folder = str(cache_dir() / f"onnxruntime-tensorrt-{ort.__version__}")
         cached = {"trt_engine_cache_enable": True, "trt_engine_cache_path": folder, "trt_timing_cache_enable": True}
-        # It takes no graph whose types are f16 unless that is allowed.
-        more = {"trt_timing_cache_path": folder, "trt_fp16_enable": precision == "f16"}
+        # It takes no graph whose types are f16 or int8 unless that is allowed.
+        allowed = {"trt_fp16_enable": precision == "f16", "trt_int8_enable": precision == "int8"}
+        more = {"trt_timing_cache_path": folder, **allowed}
         providers.insert(0, (PROVIDERS["tensorrt"], shared | cached | more))
     return [*providers, PROVIDERS["cpu"]]
 

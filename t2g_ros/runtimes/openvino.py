@@ -16,7 +16,7 @@ from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.features import feature_shapes
-from t2g_ros.runtimes import int8
+from t2g_ros.runtimes import int8, int8_openvino
 from t2g_ros.runtimes.base import OneByOne
 from t2g_ros.runtimes.buffers import ClipBuffers, Host
 from t2g_ros.runtimes.converted import converted, find_network, network_files
@@ -178,12 +178,15 @@ def _compiled(
     core: ov.Core, weights: Path, config: ModelConfig, options: dict[str, Any], in_int8: bool, *names: str
 ) -> list[ov.CompiledModel]:
     """Compile the graphs of these names, `encode` as it was quantized if asked for."""
-    quantized = int8.files(weights, config) if in_int8 and "encode" in names else []
+    quantized = []
+    if in_int8 and "encode" in names:
+        int8.found(weights, config, "openvino")
+        quantized = int8.parts(weights, config.input_size, "openvino")
 
     def graphs() -> list[ov.Model]:
         found = dict(zip(names, _graphs(core, weights, config, names), strict=True))
         if quantized:
-            found["encode"] = int8.read(core, weights, config)
+            found["encode"] = int8_openvino.read(core, weights, config)
         for name, graph in found.items():
             _store_features_as(options["INFERENCE_PRECISION_HINT"], name, graph, config)
         return list(found.values())

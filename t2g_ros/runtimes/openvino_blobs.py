@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable, Sequence
-from functools import cache
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import openvino as ov
 
-from t2g_ros.runtimes import cache as model_cache
-
-log = logging.getLogger(__name__)
+from t2g_ros.runtimes import cache
 
 
 def compiled(
@@ -30,33 +27,45 @@ def compiled(
 
     Args:
         core: OpenVINO.
-        graphs: reads or converts them, in the order of the names; not called if they are in the cache.
+        graphs: reads or converts them, in the order of the names; not called if what was compiled is in the cache.
         made_of: files that the graphs depend on.
         shape: of their inputs.
         options: to compile with.
         names: of the graphs.
     """
-    graphs = cache(graphs)
+    made: list[ov.CompiledModel] = []
+    size = 1
 
     def compile_all() -> list[ov.CompiledModel]:
-        return [core.compile_model(graph, "CPU", options) for graph in graphs()]
+        made.extend(core.compile_model(graph, "CPU", options) for graph in graphs())
+        return made
 
     def build(folder: Path) -> None:
-        for name, engine in zip(names, compile_all(), strict=True):
-            _file(folder, name).write_bytes(engine.export_model().getvalue())
+        nonlocal size
+        blobs = [engine.export_model().getvalue() for engine in compile_all()]
+        size = sum(map(len, blobs))
+        for name, blob in zip(names, blobs, strict=True):
+            _file(folder, name).write_bytes(blob)
 
     cpu = [str(core.get_property("CPU", of)) for of in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
     cores = len(os.sched_getaffinity(0))  # work is cut into pieces for so many
     facts = ["openvino blobs", ov.get_version(), *cpu, f"{cores} cores", str(options), shape]
-    key = model_cache.content_key(list(made_of), *facts, *names)
-    folder = model_cache.cached_folder(key, build)
+    key = cache.content_key([*made_of, Path(__file__)], *facts, *names)
+    try:
+        folder = cache.cached_folder(key, build)
+    except RuntimeError:
+        if not made:
+            raise
+        folder = None  # compiled, but this OpenVINO cannot export it
     if folder is None:
-        return compile_all()
+        cache.not_kept(size)
+        return made or compile_all()
     try:
         return [core.import_model(_file(folder, name).read_bytes(), "CPU", options) for name in names]
     except (OSError, RuntimeError) as error:
         # Whole, yet this OpenVINO will not have it, or somebody empties the cache at this moment.
-        log.warning("model cache %s: cannot be imported (%s); the model is compiled anew", folder, error)
+        cache.tell_once(f"model cache {folder}: cannot be imported ({error}); the model is compiled anew")
+        rmtree(folder, ignore_errors=True)
         return compile_all()
 
 

@@ -10,13 +10,17 @@ from typing import Any, TypeVar
 import numpy as np
 
 from t2g_ros.errors import EngineDown, ModelError
-from t2g_ros.model.files import sha256
 from t2g_ros.model.shipped import resolve_model
-from t2g_ros.runtimes import load_runtime
+from t2g_ros.runtimes import int8, load_runtime
 from t2g_ros.runtimes.base import Runtime
+from t2g_ros.runtimes.model_files import ModelFiles
 from t2g_ros.runtimes.reloading import ReloadingEngine
 
 Result = TypeVar("Result")
+CHANGED = (
+    "has changed on disk since the node was configured; clean the node up and configure it to take the new model, or "
+    "put the old one back"
+)
 
 
 def load_recovering(**options: Any) -> RecoveringRuntime:
@@ -27,24 +31,19 @@ def load_recovering(**options: Any) -> RecoveringRuntime:
     """
     taken: dict[str, Any] = {}
     weights = resolve_model(options["model"])
-
-    def contents() -> list[bytes]:
-        return [sha256(file) for file in (weights, weights.with_suffix(".yaml")) if file.is_file()]
-
-    made_of = contents()
+    files = ModelFiles([weights, weights.with_suffix(".yaml")])
 
     def load() -> Runtime:
         # The node goes on with the model that it was configured with, or with none.
-        if contents() != made_of:
-            raise ModelError(
-                f"model {weights}: has changed on disk since the node was configured; clean the node up and configure "
-                "it to take the new model, or put the old one back"
-            )
+        if files.changed():
+            raise ModelError(f"model {weights}: {CHANGED}")
         runtime = load_runtime(**(options | taken))
+        if not taken and runtime.precision == "int8":
+            files.add(int8.parts(weights, runtime.input_size, runtime.name))
         taken.update(runtime=runtime.name, precision=runtime.precision)
         return runtime
 
-    return RecoveringRuntime(load)
+    return RecoveringRuntime(load, files=files)
 
 
 class RecoveringRuntime:
@@ -57,12 +56,19 @@ class RecoveringRuntime:
     Args:
         load: loads an engine, the same at every call.
         clock: seconds that only grow.
+        files: what it loads engines of.
 
     Raises:
         Exception: what `load` raises, the first time.
     """
 
-    def __init__(self, load: Callable[[], Runtime], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Runtime],
+        clock: Callable[[], float] = time.monotonic,
+        files: ModelFiles | None = None,
+    ) -> None:
+        self._files = files
         self._shared = ReloadingEngine(load, clock)
         self._own: Runtime | None = None
         self._remembers = False  # whether somebody counts on what is in the buffers
@@ -96,6 +102,11 @@ class RecoveringRuntime:
     def trouble(self) -> str | None:
         """What the engine failed of and when it is tried again; None while it works."""
         return self._shared.trouble
+
+    @property
+    def outdated(self) -> str | None:
+        """That the model is another one on disk than the engine's; None while it is the same."""
+        return CHANGED if self._files is not None and self._files.changed() else None
 
     @property
     def recreations(self) -> int:

@@ -17,12 +17,14 @@ log = logging.getLogger(__name__)
 FAILURES = 3
 """Frames without a mask, one after another, after which an engine is given up; out of memory, the first is enough."""
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.05, 0.5
-"""Until it is loaded again; doubled by every time in vain, as far as `RECOVERY_S` allows."""
+"""Until it is loaded again; doubled by every time in vain, as far as `_longest_wait_s` allows."""
 RECOVERY_S = 0.8
-"""Most that waiting and loading may take together, so that a mask is there within a second of the cause's end. Where
-loading alone takes longer, the wait is as long: the machine is not for loading."""
+"""What waiting and loading should take together at most, so that a mask is there within a second of the cause's end."""
+LEAST_WAIT_S = 0.15
+"""What the longest wait is not less than: the machine is not for loading alone."""
 OUT_OF_MEMORY = (
     "out of memory",
+    "out_of_memory",
     "allocate memory",
     "not enough memory",
     "bad_alloc",
@@ -78,6 +80,7 @@ class ReloadingEngine:
         self._attempt_s = self._load_s = 0.0  # what the last load took, and the last one that worked
         self._retry_at = 0.0
         engine = self._timed_load()
+        self._load_s = min(self._load_s, RECOVERY_S)  # the first may have converted the model, which no other will
         self._told = engine.name, engine.device
         self._engine: Runtime | None = engine
         self._is_free = True  # no stream has the engine's own buffers
@@ -145,14 +148,16 @@ class ReloadingEngine:
         return engine
 
     def _longest_wait_s(self) -> float:
-        if self._attempt_s > RECOVERY_S:
-            return self._attempt_s
-        # Loads that fail mostly fail soon, so this goes by those that worked.
-        return min(max(RECOVERY_S - self._load_s, FIRST_WAIT_S), LONGEST_WAIT_S)
+        # Loads that fail mostly fail soon, so this goes by those that worked, too.
+        load_s = max(self._load_s, self._attempt_s)
+        spare_s = RECOVERY_S - load_s
+        # What takes longer than that all by itself waits the longer, up to as long as it takes.
+        longest_s = min(spare_s, LONGEST_WAIT_S) if spare_s > 0 else min(-2 * spare_s, load_s)
+        return max(longest_s, LEAST_WAIT_S)
 
     def _note(self, error: Exception) -> None:
         """Say what went wrong, the first time also in the log, and decide when to try next."""
-        wait_s = min(FIRST_WAIT_S * 2**self._attempts, self._longest_wait_s())
+        wait_s = min(FIRST_WAIT_S * 2.0 ** min(self._attempts, 30), self._longest_wait_s())
         self._retry_at = self._clock() + wait_s
         self._cause = f"{type(error).__name__}: {error}"
         if self.trouble is None:

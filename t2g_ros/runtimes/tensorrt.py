@@ -26,7 +26,7 @@ except ImportError as error:
 
 log = logging.getLogger(__name__)
 
-PRECISIONS = ("auto", "f32", "f16", "bf16")
+PRECISIONS = ("auto", "f32", "f16", "bf16", "int8")
 ELEMENTS = {trt.float32: "f32", trt.float16: "f16", trt.bfloat16: "bf16", trt.uint8: "u8"}
 
 

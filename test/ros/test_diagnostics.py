@@ -36,7 +36,7 @@ ALWAYS = {"state", "topic", "publishers", "output_subscribers", "memory_bytes", 
 MODEL = {"model", "labels", "runtime", "reason", "precision", "device", "input_size", "memory_bytes"}
 
 
-ENGINE = {"gpu_memory_bytes", "engine_state", "engine_recreations", "cache_state"}
+ENGINE = {"gpu_memory_bytes", "engine_state", "engine_recreations", "cache_state", "files_state"}
 
 
 def newest(bench: Bench) -> dict[str, dict[str, str]]:

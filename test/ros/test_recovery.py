@@ -86,8 +86,10 @@ def test_an_engine_s_faults_are_survived_told_once_and_over(bench: Bench, start_
     assert newest(bench, ": model")[1]["engine_state"] == "ok"
     for k, (word, text) in enumerate((("error", "has crashed"), ("memory", "Unable to allocate"), ("dead", "crashed"))):
         seconds, loads = fail_and_recover(camera, fault, word, text)
-        # One that was under way when the cause ended, and the next; test/runtimes/test_recovery.py has the times.
+        # One that was under way when the cause ended, and the next.
         assert loads <= 2
+        # It promises one; an engine of this size takes hundredths to load, but the machine may have other work.
+        assert seconds < 3
         print(f"{word}: the next mask came {seconds:.2f} s after the fault, the engine was loaded {loads} time(s)")
         assert int(newest(bench, ": model")[1]["engine_recreations"]) > k
     assert node.output.count(": given up, and loaded again: ") == 3

@@ -99,6 +99,11 @@ def test_a_blob_that_openvino_will_not_have_is_compiled_anew(
     with caplog.at_level(logging.WARNING):
         np.testing.assert_array_equal(mask(load(random_model)), expected)
     assert f"model cache {entry}: cannot be imported" in caplog.text
+    caplog.clear()
+    for _ in range(2):
+        np.testing.assert_array_equal(mask(load(random_model)), expected)
+    assert not caplog.text  # in its place is what was compiled since
+    assert (entry / "encode.blob").stat().st_size > 1000
 
 
 def test_masks_do_not_depend_on_whether_there_is_a_cache(
@@ -198,6 +203,39 @@ def test_a_cache_on_a_full_disk_is_gone_without_and_left_clean(
     assert re.search(r"0\.\d MiB left on its disk, \d+\.\d needed", cache.trouble() or "")
     subprocess.run(["mount", "-o", "remount,size=100m", full_cache], check=True)
     assert cache.trouble() is None
+    expected = mask(load(random_model))
+    (blob,) = full_cache.glob("*/encode.blob")
+    graphs = sum(file.stat().st_size for file in full_cache.glob("*/*.*") if file.suffix != ".blob")
+    shutil.rmtree(blob.parent)
+    # Room for the graphs that are there, not for what is compiled of them.
+    subprocess.run(["mount", "-o", f"remount,size={graphs + 200_000}", full_cache], check=True)
+    np.testing.assert_array_equal(mask(load(random_model)), expected)
+    assert not list(full_cache.glob("*/*.blob"))
+    assert "MiB left on its disk" in (cache.trouble() or "")
+    assert len(list(full_cache.glob("*/encode.xml"))) == 1
+
+
+def test_what_is_told_of_the_cache_is_told_once(
+    random_model: Path, cache_dir: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache_dir.write_text("no folder")
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            load(random_model)
+    assert caplog.text.count("not writable; the model is converted at every start") == 1
+
+
+def test_two_processes_that_start_at_once_both_work(random_model: Path, cache_dir: Path) -> None:
+    code = (
+        "from pathlib import Path; from t2g_ros.runtimes import load_runtime\n"
+        f"load_runtime(Path({str(random_model)!r}), runtime='openvino', precision='f32', input_size=(64, 128))\n"
+    )
+    started = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in started:
+        _, told = process.communicate(timeout=100)
+        assert (process.returncode, "model cache" in told) == (0, False), told
+    assert sorted(file.name for file in cache_dir.glob("*/*.blob")) == ["decode.blob", "encode.blob"]
+    assert not [entry for entry in cache_dir.iterdir() if entry.name.startswith(".")]
 
 
 def test_whatever_a_conversion_depends_on_is_in_the_key(tmp_path: Path) -> None:

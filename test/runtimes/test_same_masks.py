@@ -81,10 +81,11 @@ def test_bf16_masks_are_nearly_equal(model: Path, drive: list[Frame], expected: 
     assert agreement(list(masks(runtime, drive)), expected) >= 0.99
 
 
-def test_int8_masks_are_nearly_equal(model: Path, drive: list[Frame], expected: list[np.ndarray]) -> None:
+@pytest.mark.parametrize("name", ["openvino", "onnx"])
+def test_int8_masks_are_nearly_equal(model: Path, drive: list[Frame], expected: list[np.ndarray], name: str) -> None:
     if model != SHIPPED:
         pytest.skip("only the shipped model has been quantized")
-    runtime = load_runtime(model, runtime="openvino", device="cpu", precision="int8")
+    runtime = load_runtime(model, runtime=name, device="cpu", precision="int8")
     assert runtime.precision == "int8"
     assert agreement(list(masks(runtime, drive)), expected) >= 0.985
 
