@@ -1,6 +1,6 @@
 """The bars that the model which ships has to clear: each figure, and whether it is met.
 
-Run: `python benchmarks/bars.py [--model M] [--json FILE] [--quick]`. Needs ../shared/data.
+Run: `python benchmarks/bars.py [--model M] [--precision P] [--json FILE] [--quick]`. Needs ../shared/data.
 
 Everything is measured by `t2g evaluate`: camvid/val as a 15 Hz stream, at strides, jittered and with dropped frames, by
 the memory and by its own network frame by frame and averaged over time, with Farneback flow; the same in all weather;
@@ -107,7 +107,7 @@ def bars_of(measured: dict[str, Metrics]) -> Iterator[Bar]:
 
 def measure(args: argparse.Namespace, out: Path) -> dict[str, Metrics]:
     """Evaluate the models on everything, reports under `out`."""
-    engine = ["--runtime", args.runtime, "--threads", str(args.threads)]
+    engine = ["--runtime", args.runtime, "--precision", args.precision, "--threads", str(args.threads)]
 
     def run(name: str, recording: list[str], model: str = args.model) -> Metrics:
         return evaluate(out / name, *recording, "--model", model, *engine)
@@ -194,6 +194,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="t2g_tiny")
     parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument(
