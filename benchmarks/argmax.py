@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.labels import LabelSpace, remap_table, space
-from t2g_ros.model.scores import OUTPUT_STRIDE
+from t2g_ros.model.scores import OUTPUT_STRIDE, raised_argmax
 from t2g_ros.runtimes import load_runtime
 from t2g_ros.sources import open_source
 
@@ -44,6 +44,8 @@ class RaisedArgmax(nn.Module):
 
     def forward(self, scores: Tensor) -> Tensor:
         """Return (1, h * times, w * times) uint8."""
+        if self.times == 4 // OUTPUT_STRIDE:
+            return raised_argmax(scores).to(torch.uint8)  # as the network does it
         if self.times > 1:
             scores = F.interpolate(scores, scale_factor=float(self.times), mode="bilinear", align_corners=False)
         return scores.argmax(dim=1).to(torch.uint8)

@@ -18,7 +18,7 @@ from t2g_ros import __version__
 from t2g_ros.evaluation.report.results import machine as evaluated_on
 from t2g_ros.runtimes import PRECISIONS, RUNTIMES, Runtime
 
-PACKAGES = ("numpy", "opencv-python", "torch", "openvino", "onnxruntime", "tensorrt", "rclpy")
+PACKAGES = ("numpy", "opencv-python-headless", "torch", "openvino", "onnxruntime", "tensorrt", "rclpy")
 Task = Callable[[], object]
 Key = TypeVar("Key")
 

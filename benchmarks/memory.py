@@ -75,6 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "gpu_growth_mb": on_gpu and on_gpu["growth_mb"],
         "gpu_slope_mb_per_1000_frames": on_gpu and on_gpu["slope_mb_per_1000_frames"],
         "gpu_mb": gpu[-1] if gpu else None,
+        "gpu_peak_mb": max(gpu) if gpu else None,
         "clip_memory_mib": runtime.memory_bytes / 2**20,
         "frames": args.frames,
         "warm_up": args.warm_up,

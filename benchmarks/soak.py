@@ -11,7 +11,8 @@ subscribers that come and go, cameras that are killed and start anew, an engine 
 `unaccounted`: frames that the node received and of which its counters do not say what became of them, and masks that
 it says to have made and that did not arrive, or more. `rss_slope_mb_per_h`: by least squares, without the first fifth
 of the run; of several nodes, the steepest. Latency: from the publishing of an image without fault to its mask's
-arrival, medians of the second and of the last quarter of the run.
+arrival, medians of the second and of the last quarter of the run. `recovery_s`: from the end of a fault of the engine
+to the next mask; the operator may take the camera away in between.
 """
 
 from __future__ import annotations
@@ -92,6 +93,7 @@ def soak(args: Namespace, context: Context, folder: Path) -> dict[str, Any]:
         },
         "seed": args.seed,
         "minutes": args.minutes,
+        "threads": args.threads,
         "rate_hz": args.rate,
         "size": size_text(args.size),
         "engine": engine,

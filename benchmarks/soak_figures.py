@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from statistics import median
 
+import numpy as np
 from soak_camera import Sent
 
 OUTCOMES = ("segmented", "dropped", "rejected", "failed", "waiting")
@@ -36,6 +38,15 @@ def wrong_stamps(
             wrong.append(f"{frame_id}: twice")
         seen.add((stamp_ns, frame_id))
     return wrong
+
+
+def recovery_s(ends_ns: Sequence[int], arrivals_ns: Sequence[int]) -> dict[str, float | None]:
+    """Median, 95 % and longest of the seconds from the end of a fault to the arrival of the next mask."""
+    arrivals = sorted(arrivals_ns)
+    found = [(arrivals[at] - end) / 1e9 for end in ends_ns if (at := bisect_right(arrivals, end)) < len(arrivals)]
+    if not found:
+        return {"median": None, "p95": None, "longest": None}
+    return {"median": median(found), "p95": float(np.percentile(found, 95)), "longest": max(found)}
 
 
 def drift_ms(latencies: Sequence[tuple[float, float]], seconds: float) -> dict[str, float | None]:

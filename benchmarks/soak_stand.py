@@ -25,7 +25,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from soak_camera import read_log
-from soak_figures import drift_ms, unaccounted, wrong_stamps
+from soak_figures import drift_ms, recovery_s, unaccounted, wrong_stamps
 from std_srvs.srv import SetBool, Trigger
 
 from t2g_ros.demo.process import DemoError, Process
@@ -67,6 +67,8 @@ class Stand(Node):
         self._masks: list[tuple[int, str, int, int, int]] = []
         self._told = 0
         self._watcher: Any = None
+        self._ended: list[int] = []
+        """When faults of the engine ended, nanoseconds since the epoch."""
         self._fault = folder / f"{transport}.fault"
         # Of the receiver, so that every mask that is published arrives.
         reliable = QoSProfile(depth=DEPTH, reliability=ReliabilityPolicy.RELIABLE)
@@ -207,6 +209,7 @@ class Stand(Node):
         self._fault.write_text(word)
         time.sleep(self._dice.uniform(0.0, 2.0))
         self._fault.unlink()
+        self._ended.append(time.time_ns())
 
     def _call(self, service: str, request: Any) -> None:
         client = self._asked[service]
@@ -270,6 +273,7 @@ class Stand(Node):
             "rss_slope_mb_per_h": 3600 * slope(*zip(*steady, strict=True)) if len(steady) > 1 else None,
             "rss_mb": [round(mb) for _, mb in self.resident[:: max(1, len(self.resident) // RSS_SAMPLES)]],
             "latency_ms": drift_ms(latencies, seconds),
+            "recovery_s": recovery_s(self._ended, [mask[-1] for mask in self._masks]),
             "engine_recreations": int(self.model["engine_recreations"]),
             "faults": dict(sorted(faults.items())),
         }

@@ -44,8 +44,8 @@ class Settings:
 
     model: str = _parameter("t2g_tiny", "Name of a shipped model, or the path of a .safetensors file.")
     runtime: str = _parameter("auto", "Inference engine; auto picks the fastest that works here.", choices=RUNTIMES)
-    precision: str = _parameter("auto", "Arithmetic of the engine; auto picks the fastest.", choices=PRECISIONS)
-    device: str = _parameter("auto", "auto, cpu, cuda or cuda:N.")
+    precision: str = _parameter("auto", "Arithmetic of the engine; auto is never int8.", choices=PRECISIONS)
+    device: str = _parameter("auto", "auto, cpu, cuda or cuda:N; with runtime onnx also tensorrt.")
     threads: int = _parameter(
         0,
         "CPU threads of the engine; 0 takes one per core. Fewer than there are cores also let each camera convert "

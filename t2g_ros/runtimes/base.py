@@ -14,7 +14,7 @@ class Runtime(Protocol):
     """An engine with one network loaded, warmed up, and its clip buffers allocated.
 
     The buffers hold the `FrameFeatures` of `slots` frames on the engine's device. `encode` writes one
-    slot, `decode` reads all of them, so nothing is allocated per frame. The network does
+    slot, `decode` reads all of them, so of a frame only its mask is allocated. The network does
     not mind the order of the slots; which frame lies where is the business of `inference.ClipMemory`.
 
     Streams that share a network have a runtime each, made by `another`, and only one of them computes at a time.
@@ -23,7 +23,7 @@ class Runtime(Protocol):
     name: str
     """One of `runtimes.RUNTIMES`."""
     precision: str
-    """What the engine really computes in: `f32`, `bf16`, `f16`."""
+    """What the engine really computes in: `f32`, `bf16`, `f16`; `int8` of most of `encode`."""
     device: str
     """Where it runs, with the hardware's name."""
     reason: str

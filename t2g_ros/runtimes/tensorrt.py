@@ -60,7 +60,7 @@ class TensorRTRuntime(BoundRuntime):
 
         def contexts(*names: str) -> list[Any]:
             loaded = onnx_graphs(weights, config, names, precision, engines.of)
-            return [engine.create_execution_context() for engine in loaded]
+            return [_context(engine) for engine in loaded]
 
         # A context has memory of its own for what lies between its layers, so there is one per graph, for all streams.
         self._contexts = functools.cache(contexts)
@@ -115,14 +115,19 @@ class _Engines:
         with self._cuda.current():
             builder, network = self._parsed(graph)
             if path.is_file():
-                engine = self._runtime.deserialize_cuda_engine(path.read_bytes())
+                engine = self._runtime.deserialize_cuda_engine(_contents(path))
                 problem = "TensorRT cannot read it" if engine is None else misfit(_tensors(engine), _tensors(network))
                 if problem is None:
                     return engine
                 log.warning("engine %s: %s; building it again", path, problem)
             plan = self._build(builder, network, path.with_name("timing.cache"))
             write_atomically(path, plan)
-            return self._runtime.deserialize_cuda_engine(plan)
+            engine = self._runtime.deserialize_cuda_engine(plan)
+            if engine is None:
+                raise RuntimeUnavailable(
+                    "runtime tensorrt: the engine that was just built cannot be loaded; TensorRT's log says why"
+                )
+            return engine
 
     def _parsed(self, graph: Path) -> tuple[Any, Any]:
         builder = trt.Builder(self._logger)
@@ -140,7 +145,7 @@ class _Engines:
         config = builder.create_builder_config()
         config.clear_flag(trt.BuilderFlag.TF32)  # f32 has to mean f32
         config.progress_monitor = _Monitor(Progress(self._what))
-        timings = config.create_timing_cache(timing.read_bytes() if timing.is_file() else b"")
+        timings = config.create_timing_cache(_contents(timing))
         # The file may be damaged, or of another GPU or version.
         if timings is None or not config.set_timing_cache(timings, False):
             config.set_timing_cache(config.create_timing_cache(b""), False)
@@ -150,6 +155,21 @@ class _Engines:
             raise RuntimeUnavailable("runtime tensorrt: the engine could not be built; TensorRT's log says why")
         write_atomically(timing, bytes(config.get_timing_cache().serialize()))
         return bytes(plan)
+
+
+def _context(engine: Any) -> Any:
+    context = engine.create_execution_context()
+    if context is None:
+        raise RuntimeError("TensorRT made no execution context, probably out of memory; its log says why")
+    return context
+
+
+def _contents(file: Path) -> bytes:
+    """Nothing of a file that is not there or cannot be read: what it held is made again."""
+    try:
+        return file.read_bytes()
+    except OSError:
+        return b""
 
 
 def _tensors(of: Any) -> list[Tensor]:

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("rclpy", reason="needs rclpy: a ROS distribution or the wheels of the extra ros-jazzy")
 
 from soak_camera import Sent, read_log
-from soak_figures import drift_ms, unaccounted, wrong_stamps
+from soak_figures import drift_ms, recovery_s, unaccounted, wrong_stamps
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT_S = 400
@@ -55,6 +55,13 @@ def test_latency_drifts_between_the_second_and_the_last_quarter() -> None:
     assert drift_ms(latencies[:3], 100)["drift"] is None
 
 
+def test_recovery_is_from_the_end_of_a_fault_to_the_next_mask() -> None:
+    masks = [2_500_000_000, 1_000_000_000, 9_000_000_000]
+    found = recovery_s([500_000_000, 2_000_000_000, 3_000_000_000, 9_500_000_000], masks)
+    assert (found["median"], found["longest"]) == (0.5, 6.0)
+    assert recovery_s([5], []) == {"median": None, "p95": None, "longest": None}
+
+
 def test_the_log_of_a_camera_that_was_killed_can_be_read(tmp_path: Path) -> None:
     assert read_log(tmp_path / "none.csv") == []
     (tmp_path / "log.csv").write_text("5,a,480,640,0,,1\r\n6,b,480,640,1,wrong_step,0\r\n7,c,48")
@@ -75,6 +82,8 @@ def test_a_short_run(random_model: Path, model_cache: Path, tmp_path: Path) -> N
     found = json.loads(file.read_text())
     assert (found["restarts"], found["wrong_stamps"], found["unaccounted"], found["seed"]) == (0, 0, 0, 3)
     assert isinstance(found["rss_slope_mb_per_h"], float)
+    for node in found["by_node"].values():
+        assert set(node["recovery_s"]) == {"median", "p95", "longest"}
     assert len(found["faults"]) > 10
     for node in found["by_node"].values():
         assert 0 < node["masks"] == node["frames_segmented"] <= node["frames_received"] <= node["frames_sent"]

@@ -51,6 +51,11 @@ def test_what_is_too_fine_for_the_input_becomes_grey_and_does_not_flicker(shape:
     assert np.abs(one - other).mean() < 64
 
 
+def test_a_frame_of_the_size_is_taken_as_it_is() -> None:
+    rgb = np.zeros((64, 128, 3), np.uint8)
+    assert to_input(rgb, (64, 128)) is rgb
+
+
 def test_a_frame_of_about_the_size_is_interpolated() -> None:
     image = scene(150, 256)
     expected = cv2.resize(image, SIZE[::-1], interpolation=cv2.INTER_LINEAR)
