@@ -22,7 +22,7 @@ from measure import arguments, as_table, write
 
 from t2g_ros.runtimes import int8_openvino
 from t2g_ros.runtimes.converted import find_network
-from t2g_ros.runtimes.openvino import OV_TYPES, shared_core, write_graphs
+from t2g_ros.runtimes.openvino import OV_TYPES, shared_core, store_features_as, write_graphs
 
 GRAPHS = ("encode", "decode")
 WARM_UP = 5
@@ -71,7 +71,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         read = {name: partial(shared_core().read_model, Path(scratch) / f"{name}.xml") for name in GRAPHS}
         if precision == "int8":
             read["encode"] = partial(int8_openvino.read, shared_core(), weights, config)
-        found = {name: profile(read[name](), options, args.runs) for name in GRAPHS}
+        graphs = {name: read[name]() for name in GRAPHS}
+        for name, graph in graphs.items():
+            store_features_as(options["INFERENCE_PRECISION_HINT"], name, graph, config)
+        found = {name: profile(graph, options, args.runs) for name, graph in graphs.items()}
     table, results = [], {}
     for name, (wall_ms, rows) in found.items():
         total = sum(row["ms"] for row in rows)

@@ -188,14 +188,14 @@ def _compiled(
         if quantized:
             found["encode"] = int8_openvino.read(core, weights, config)
         for name, graph in found.items():
-            _store_features_as(options["INFERENCE_PRECISION_HINT"], name, graph, config)
+            store_features_as(options["INFERENCE_PRECISION_HINT"], name, graph, config)
         return list(found.values())
 
     made_of = [*network_files(weights), Path(__file__), *quantized]
     return compiled(core, graphs, made_of, f"{config.input_size} {config.slots}", options, names)
 
 
-def _store_features_as(element: ov.Type, name: str, graph: ov.Model, config: ModelConfig) -> None:
+def store_features_as(element: ov.Type, name: str, graph: ov.Model, config: ModelConfig) -> None:
     """Let a graph take or give features in this type."""
     steps = PrePostProcessor(graph)
     for index in range(len(feature_shapes(config))):
