@@ -13,14 +13,12 @@ MOST = 3.0
 
 
 def to_input(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a frame at the network's input size, (height, width); itself if it has that.
+    """Return a frame at the network's input size, (height, width); always one of its own, which engines may want to write.
 
     `INTER_AREA` is fast for whole factors alone. So a larger frame is brought to twice the size and averaged from
     there, which takes 0.4 of the time for full HD and there differs by less than a grey level.
     """
     height, width = size
-    if rgb.shape[:2] == size:
-        return rgb
     if max(_shrink(rgb, size)) <= SHRINK:
         return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_LINEAR)
     while max(_shrink(rgb, size)) >= MOST and min(_shrink(rgb, size)) >= 2:

@@ -51,9 +51,11 @@ def test_what_is_too_fine_for_the_input_becomes_grey_and_does_not_flicker(shape:
     assert np.abs(one - other).mean() < 64
 
 
-def test_a_frame_of_the_size_is_taken_as_it_is() -> None:
-    rgb = np.zeros((64, 128, 3), np.uint8)
-    assert to_input(rgb, (64, 128)) is rgb
+def test_a_frame_of_the_size_is_copied_since_a_message_s_data_cannot_be_written() -> None:
+    rgb = np.frombuffer(bytes(range(256)) * 96, np.uint8).reshape(64, 128, 3)
+    found = to_input(rgb, (64, 128))
+    np.testing.assert_array_equal(found, rgb)
+    assert found.flags.writeable
 
 
 def test_a_frame_of_about_the_size_is_interpolated() -> None:
