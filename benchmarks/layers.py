@@ -2,7 +2,7 @@
 
 Run on an idle machine: `python benchmarks/layers.py [--model M] [--precision P] [--layers N] [--json FILE]`.
 
-Times are medians of the layers that were really executed, fused as the engine fuses them; those that take most come
+Times are medians of the layers as the engine fuses them; those that take most come
 first, and the others are one row. `wall_ms` is the whole with the counters on, which cost some of it.
 """
 
@@ -22,9 +22,10 @@ from measure import arguments, as_table, write
 
 from t2g_ros.runtimes import int8_openvino
 from t2g_ros.runtimes.converted import find_network
-from t2g_ros.runtimes.openvino import OV_TYPES, shared_core, store_features_as, write_graphs
+from t2g_ros.runtimes.openvino import OV_TYPES, fastest_floats, shared_core, store_features_as, write_graphs
 
 GRAPHS = ("encode", "decode")
+PRECISIONS = ("auto", *OV_TYPES, "int8")
 WARM_UP = 5
 COLUMNS = ("graph", "ms", "percent", "kind", "kernel", "layer")
 
@@ -52,18 +53,18 @@ def profile(graph: ov.Model, options: dict[str, Any], runs: int) -> tuple[float,
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = arguments(__doc__, turns=False)
+    parser = arguments(__doc__, engine=False, turns=False)
+    parser.add_argument("--model", default="t2g_tiny", help="a shipped model's name, or a .safetensors file")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS)
+    parser.add_argument("--threads", type=int, default=0, help="of the engine; 0: one per core")
     parser.add_argument("--layers", type=int, default=12, help="of each graph, the slowest")
     parser.add_argument("--runs", type=int, default=50)
     args = parser.parse_args(argv)
     weights, config = find_network(args.model, None)
-    native = "BF16" in shared_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    fastest = "bf16" if native else "f32"
-    precision = fastest if args.precision == "auto" else args.precision
-    options: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": OV_TYPES[fastest if precision == "int8" else precision],
-    }
+    fastest = fastest_floats(shared_core())
+    precision = fastest if args.precision in ("auto", "bf16") else args.precision
+    floats = fastest if precision == "int8" else precision
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": OV_TYPES[floats]}
     if args.threads:
         options["INFERENCE_NUM_THREADS"] = args.threads
     with TemporaryDirectory() as scratch:

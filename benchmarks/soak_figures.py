@@ -1,4 +1,4 @@
-"""The arithmetic of the soak: frames unaccounted for, masks with a wrong stamp, drift of the latency."""
+"""The arithmetic of the soak: frames unaccounted for, masks with a wrong stamp, recovery, drift of the latency."""
 
 from __future__ import annotations
 
@@ -41,12 +41,13 @@ def wrong_stamps(
 
 
 def recovery_s(ends_ns: Sequence[int], arrivals_ns: Sequence[int]) -> dict[str, float | None]:
-    """Median, 95 % and longest of the seconds from the end of a fault to the arrival of the next mask."""
+    """Of the seconds from the end of a fault to the arrival of the next mask; `never`: faults that none came after."""
     arrivals = sorted(arrivals_ns)
     found = [(arrivals[at] - end) / 1e9 for end in ends_ns if (at := bisect_right(arrivals, end)) < len(arrivals)]
-    if not found:
-        return {"median": None, "p95": None, "longest": None}
-    return {"median": median(found), "p95": float(np.percentile(found, 95)), "longest": max(found)}
+    figures: dict[str, float | None] = {"median": None, "p95": None, "longest": None}
+    if found:
+        figures = {"median": median(found), "p95": float(np.percentile(found, 95)), "longest": max(found)}
+    return figures | {"never": len(ends_ns) - len(found)}
 
 
 def drift_ms(latencies: Sequence[tuple[float, float]], seconds: float) -> dict[str, float | None]:

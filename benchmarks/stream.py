@@ -38,8 +38,8 @@ COLUMNS = ("size", "clip", "encode_ms", "decode_ms", "frame_ms", "clip_ms", "spe
 def mobilenet(runtime: Runtime, threads: int) -> Task | None:
     """MobileNetV2 alone on the full-size image, what a plain encoder costs, in the same engine and precision.
 
-    In f32 beside an int8 engine, which quantizes what it was calibrated for. None for an engine in which it is not
-    built here.
+    Beside an int8 engine, which quantizes what it was calibrated for, in what the rest of that is in. None for an
+    engine in which it is not built here.
     """
     height, width = runtime.input_size
     stem, blocks = imagenet_layers()
@@ -66,10 +66,12 @@ def in_openvino(network: nn.Module, image: torch.Tensor, precision: str, threads
     """The network on this image in OpenVINO."""
     import openvino as ov
 
+    from t2g_ros.runtimes.openvino import fastest_floats
+
     with torch.no_grad():
         graph = ov.convert_model(torch.jit.trace(network, image), input=[tuple(image.shape)])
     if precision == "int8":  # of which the rest is in what is fastest
-        precision = "bf16" if "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+        precision = fastest_floats(ov.Core())
     options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": precision}
     if threads:
         options["INFERENCE_NUM_THREADS"] = threads

@@ -8,7 +8,7 @@ PNG_START, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 JPEG_START, _JPEG_END, _JPEG_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Markers of the segment that holds the size (SOF0 to SOF15, without the tables among them)."""
-_JPEG_SEGMENTS = _JPEG_FRAMES | {0xC4, 0xCC, *range(0xDA, 0xE0), *range(0xE0, 0xF0), 0xFE}
+_JPEG_SEGMENTS = _JPEG_FRAMES | {0xC4, 0xCC, *range(0xDA, 0xF0), 0xFE}
 """Markers that a length follows. Before the scan there are no others; what decoders make of those differs."""
 
 

@@ -77,6 +77,7 @@ def _write_onnx(weights: Path, config: ModelConfig, out: Path, precision: str) -
     names = GRAPHS
     if precision == "int8":
         copyfile(int8_onnx.file_of(weights, config), out / "encode.onnx")
+        (out / "encode.onnx.data").unlink(missing_ok=True)  # of an earlier export
         names = ("decode",)
     write_graphs(weights, config, names, out, int8.floats_of(precision))
 

@@ -53,21 +53,23 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
 
 def run(args: argparse.Namespace) -> int:
     """Write the graph beside the weights."""
+    from t2g_ros.runtimes import int8
     from t2g_ros.runtimes.converted import find_network
 
+    int8.library()  # before minutes go into images
+    if args.runtime == "openvino":
+        from t2g_ros.runtimes import int8_openvino, openvino
+    else:
+        from t2g_ros.runtimes import int8_onnx, onnx_graphs, onnxruntime  # noqa: F401 (with which NNCF computes)
     weights, config = find_network(args.model, args.input_size)
     given = any(getattr(args, kind) is not None for kind in SOURCE_KINDS)
     images = (recorded if given else rendered)(args, config.input_size)
     with TemporaryDirectory(prefix="t2g_ros-") as scratch:
         if args.runtime == "openvino":
-            from t2g_ros.runtimes import int8_openvino, openvino
-
             openvino.write_graphs(weights, config, ("encode",), Path(scratch))
             encode = int8_openvino.quantize(openvino.shared_core(), Path(scratch) / "encode.xml", images)
             file = int8_openvino.write(encode, weights, config)
         else:
-            from t2g_ros.runtimes import int8_onnx, onnx_graphs
-
             onnx_graphs.write_graphs(weights, config, ("encode",), Path(scratch), "f32")
             file = int8_onnx.write(int8_onnx.quantize(Path(scratch) / "encode.onnx", images), weights, config)
     print(f"{file}: {config.name} in int8, by {len(images)} images; t2g evaluate --precision int8 tells what it keeps")

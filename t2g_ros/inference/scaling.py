@@ -13,7 +13,7 @@ MOST = 3.0
 
 
 def to_input(rgb: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return a frame at the network's input size, (height, width); always one of its own, which engines may want to write.
+    """Return a frame at the network's input size, (height, width): always a copy, as engines may want to write it.
 
     `INTER_AREA` is fast for whole factors alone. So a larger frame is brought to twice the size and averaged from
     there, which takes 0.4 of the time for full HD and there differs by less than a grey level.

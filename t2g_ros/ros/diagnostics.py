@@ -85,7 +85,8 @@ class Diagnostics:
         )
         if runtime is not None:
             trouble = next((engine.trouble for engine in engines if engine.trouble), None)
-            unkept, outdated = cache.trouble(), runtime.outdated
+            outdated = next((engine.outdated for engine in engines if engine.outdated), None)
+            unkept = cache.trouble()
             height, width = runtime.input_size
             values |= {
                 "model": runtime.model_name,

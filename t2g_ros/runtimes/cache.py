@@ -44,9 +44,10 @@ def not_kept(size: int) -> None:
 
 
 def forget_trouble() -> None:
-    """Note that what was made until now is of no use any more."""
+    """Note that what was made until now is of no use any more, and tell anew what was told."""
     global _unkept_bytes
     _unkept_bytes = 0
+    tell_once.cache_clear()
 
 
 def trouble() -> str | None:

@@ -47,13 +47,13 @@ class Target:
         return cache.content_key(files, json.dumps(asdict(self), sort_keys=True))
 
 
-def real_precision(asked: str, capability: tuple[int, int]) -> str:
-    """What is computed in where `asked` is wanted; says so if it is something else."""
+def real_precision(asked: str, capability: tuple[int, int], runtime: str = "tensorrt") -> str:
+    """What a runtime computes in on a GPU where `asked` is wanted; says so if it is something else."""
     if asked == "auto":
         return "f16"
     if asked == "bf16" and capability < BF16_CAPABILITY:
         found = ".".join(map(str, capability))
-        log.warning("runtime tensorrt: this GPU (compute capability %s) has no bf16, computing in f16", found)
+        log.warning("runtime %s: this GPU (compute capability %s) has no bf16, computing in f16", runtime, found)
         return "f16"
     return asked
 

@@ -10,15 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.model.config import ModelConfig
-
-if TYPE_CHECKING:
-    import nncf
 
 QUANTIZED = ("encoder.", "pixel_decoder.lateral.4", "pixel_decoder.smooth.4", "pixel_memory.")
 """Modules of the network, by how their names begin."""
@@ -42,7 +40,7 @@ def graph_file(weights: Path, size: tuple[int, int], engine: str) -> Path:
 def parts(weights: Path, size: tuple[int, int], engine: str) -> list[Path]:
     """The files of that graph: OpenVINO puts the weights beside it."""
     file = graph_file(weights, size, engine)
-    return [part for part in (file, file.with_suffix(".bin")) if part.is_file()]
+    return [file, file.with_suffix(".bin")] if engine == "openvino" else [file]
 
 
 def command(weights: Path, config: ModelConfig, engine: str) -> str:
@@ -57,13 +55,13 @@ def found(weights: Path, config: ModelConfig, engine: str) -> Path:
     Raises:
         RuntimeUnavailable: there is none for this input size that can be read.
     """
-    file = graph_file(weights, config.input_size, engine)
-    if not file.is_file() or not os.access(file, os.R_OK):
-        problem = "not readable" if file.exists() else "no such file"
-        raise RuntimeUnavailable(
-            f"precision int8: {file}: {problem}, expected the quantized graph; {command(weights, config, engine)}"
-        )
-    return file
+    for file in (files := parts(weights, config.input_size, engine)):
+        if not file.is_file() or not os.access(file, os.R_OK):
+            problem = "not readable" if file.exists() else "no such file"
+            raise RuntimeUnavailable(
+                f"precision int8: {file}: {problem}, expected the quantized graph; {command(weights, config, engine)}"
+            )
+    return files[0]
 
 
 def quantize(
@@ -91,7 +89,7 @@ def quantize(
     )
 
 
-def library() -> nncf:
+def library() -> ModuleType:
     """NNCF.
 
     Raises:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 from t2g_ros.model.files import sha256
 
+Status = tuple[int, ...]
+"""What changes with the contents of a file."""
+
 
 class ModelFiles:
     """Files, as they were when they were added. May be asked from any thread.
@@ -18,34 +21,36 @@ class ModelFiles:
 
     def __init__(self, files: Iterable[Path]) -> None:
         self._hashes: dict[Path, bytes] = {}
-        self._same: tuple[tuple[int, ...] | None, ...] = ()
+        self._seen: dict[Path, tuple[Status | None, bool]] = {}
+        """How each file was found last, and whether it was the same."""
         self.add(files)
 
     def add(self, files: Iterable[Path]) -> None:
         """Watch more files, as they are now."""
-        hashes = {file: sha256(file) for file in files if file.is_file()}
-        self._hashes |= hashes
-        self._same = self._statuses()
+        for file in files:
+            status = _status(file)  # before it is read: what changes meanwhile shows
+            if status is not None:
+                self._hashes[file] = sha256(file)
+                self._seen[file] = status, True
 
     def changed(self) -> bool:
-        """Whether any of them has other contents now, or is gone. Cheap while nobody touches them."""
-        statuses = self._statuses()
-        if statuses == self._same:
-            return False
-        try:
-            changed = any(sha256(file) != was for file, was in self._hashes.items())
-        except OSError:
-            return True
-        if not changed:
-            self._same = statuses  # touched, or put back
-        return changed
+        """Whether any of them has other contents now, or is gone. Reads what was touched since it was asked last."""
+        return not all(map(self._is_same, list(self._hashes)))
 
-    def _statuses(self) -> tuple[tuple[int, ...] | None, ...]:
-        return tuple(map(_status, self._hashes))
+    def _is_same(self, file: Path) -> bool:
+        status = _status(file)
+        seen, same = self._seen[file]
+        if status != seen:
+            try:
+                same = status is not None and sha256(file) == self._hashes[file]
+            except OSError:
+                same = False
+            self._seen[file] = status, same
+        return same
 
 
-def _status(file: Path) -> tuple[int, ...] | None:
-    """What changes with the contents of a file; None if there is none."""
+def _status(file: Path) -> Status | None:
+    """None if there is no such file."""
     try:
         found = os.stat(file)
     except OSError:

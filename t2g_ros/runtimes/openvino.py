@@ -16,11 +16,10 @@ from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.features import feature_shapes
-from t2g_ros.runtimes import int8, int8_openvino
+from t2g_ros.runtimes import int8
 from t2g_ros.runtimes.base import OneByOne
 from t2g_ros.runtimes.buffers import ClipBuffers, Host
 from t2g_ros.runtimes.converted import converted, find_network, network_files
-from t2g_ros.runtimes.openvino_blobs import compiled
 
 try:
     import openvino as ov
@@ -29,6 +28,8 @@ except ImportError as error:
     raise RuntimeUnavailable(
         f"runtime openvino: cannot be imported ({error}); pip install 't2g_ros[openvino]'"
     ) from error
+
+from t2g_ros.runtimes import int8_openvino, openvino_blobs
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,11 @@ def shared_core() -> ov.Core:
     next signal, such as that of a child's end, would kill the process then.
     """
     return ov.Core()
+
+
+def fastest_floats(core: ov.Core) -> str:
+    """What this CPU computes in natively, and without int8: `bf16` or `f32`."""
+    return "bf16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
 
 
 class OpenVINORuntime(OneByOne):
@@ -71,8 +77,7 @@ class OpenVINORuntime(OneByOne):
             )
         weights, config = find_network(model, input_size, clip_frames)
         core = shared_core()
-        native = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        fastest = "bf16" if "BF16" in native else "f32"
+        fastest = fastest_floats(core)
         if precision == "auto":
             precision = fastest
         elif precision == "bf16" != fastest:
@@ -192,7 +197,7 @@ def _compiled(
         return list(found.values())
 
     made_of = [*network_files(weights), Path(__file__), *quantized]
-    return compiled(core, graphs, made_of, f"{config.input_size} {config.slots}", options, names)
+    return openvino_blobs.compiled(core, graphs, made_of, f"{config.input_size} {config.slots}", options, names)
 
 
 def store_features_as(element: ov.Type, name: str, graph: ov.Model, config: ModelConfig) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from shutil import rmtree
@@ -10,7 +9,9 @@ from typing import Any
 
 import openvino as ov
 
+from t2g_ros.cores import cores
 from t2g_ros.runtimes import cache
+from t2g_ros.runtimes.reloading import is_out_of_memory
 
 
 def compiled(
@@ -32,12 +33,16 @@ def compiled(
         shape: of their inputs.
         options: to compile with.
         names: of the graphs.
+
+    Raises:
+        Exception: what OpenVINO or `graphs` raises.
     """
     made: list[ov.CompiledModel] = []
     size = 1
 
     def compile_all() -> list[ov.CompiledModel]:
-        made.extend(core.compile_model(graph, "CPU", options) for graph in graphs())
+        if not made:
+            made[:] = [core.compile_model(graph, "CPU", options) for graph in graphs()]
         return made
 
     def build(folder: Path) -> None:
@@ -48,21 +53,24 @@ def compiled(
             _file(folder, name).write_bytes(blob)
 
     cpu = [str(core.get_property("CPU", of)) for of in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-    cores = len(os.sched_getaffinity(0))  # work is cut into pieces for so many
-    facts = ["openvino blobs", ov.get_version(), *cpu, f"{cores} cores", str(options), shape]
+    # Work is cut into pieces for so many cores.
+    facts = ["openvino blobs", ov.get_version(), *cpu, f"{cores()} cores", str(options), shape]
     key = cache.content_key([*made_of, Path(__file__)], *facts, *names)
     try:
         folder = cache.cached_folder(key, build)
-    except RuntimeError:
+    except RuntimeError as error:
         if not made:
             raise
-        folder = None  # compiled, but this OpenVINO cannot export it
+        folder = None
+        cache.tell_once(f"openvino: what was compiled cannot be kept ({error}); the model is compiled at every start")
     if folder is None:
         cache.not_kept(size)
-        return made or compile_all()
+        return compile_all()
     try:
         return [core.import_model(_file(folder, name).read_bytes(), "CPU", options) for name in names]
     except (OSError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         # Whole, yet this OpenVINO will not have it, or somebody empties the cache at this moment.
         cache.tell_once(f"model cache {folder}: cannot be imported ({error}); the model is compiled anew")
         rmtree(folder, ignore_errors=True)

@@ -80,7 +80,7 @@ class ReloadingEngine:
         self._attempt_s = self._load_s = 0.0  # what the last load took, and the last one that worked
         self._retry_at = 0.0
         engine = self._timed_load()
-        self._load_s = min(self._load_s, RECOVERY_S)  # the first may have converted the model, which no other will
+        self._load_s = min(self._load_s, RECOVERY_S)  # the first may have converted the model, others read it
         self._told = engine.name, engine.device
         self._engine: Runtime | None = engine
         self._is_free = True  # no stream has the engine's own buffers

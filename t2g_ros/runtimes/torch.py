@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -24,8 +23,7 @@ from t2g_ros.model.shipped import resolve_model
 from t2g_ros.model.time2general import resolve
 from t2g_ros.runtimes.base import SLOT_AXIS, Runtime, buffer_shape
 from t2g_ros.runtimes.cuda_graphs import Download, Upload, captured
-
-log = logging.getLogger(__name__)
+from t2g_ros.runtimes.engine_cache import real_precision
 
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
 
@@ -59,11 +57,10 @@ class TorchRuntime:
             )
         if precision == "f16" and not cuda:
             raise RuntimeUnavailable("runtime torch: precision f16 needs a CUDA device; use f32 or bf16 on a CPU")
-        if precision == "auto":
-            precision = "f16" if cuda else "f32"
-        if cuda and precision == "bf16" and not torch.cuda.is_bf16_supported(including_emulation=False):
-            log.warning("runtime torch: this GPU has no bf16, computing in f16")
-            precision = "f16"
+        if precision == "auto" and not cuda:
+            precision = "f32"
+        if cuda:
+            precision = real_precision(precision, torch.cuda.get_device_capability(self._device), "torch")
         if cuda:
             # f32 has to mean f32: convolutions would take TF32 by default.
             torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False

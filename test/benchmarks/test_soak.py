@@ -58,8 +58,8 @@ def test_latency_drifts_between_the_second_and_the_last_quarter() -> None:
 def test_recovery_is_from_the_end_of_a_fault_to_the_next_mask() -> None:
     masks = [2_500_000_000, 1_000_000_000, 9_000_000_000]
     found = recovery_s([500_000_000, 2_000_000_000, 3_000_000_000, 9_500_000_000], masks)
-    assert (found["median"], found["longest"]) == (0.5, 6.0)
-    assert recovery_s([5], []) == {"median": None, "p95": None, "longest": None}
+    assert (found["median"], found["longest"], found["never"]) == (0.5, 6.0, 1)
+    assert recovery_s([5], []) == {"median": None, "p95": None, "longest": None, "never": 1}
 
 
 def test_the_log_of_a_camera_that_was_killed_can_be_read(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_a_short_run(random_model: Path, model_cache: Path, tmp_path: Path) -> N
     assert (found["restarts"], found["wrong_stamps"], found["unaccounted"], found["seed"]) == (0, 0, 0, 3)
     assert isinstance(found["rss_slope_mb_per_h"], float)
     for node in found["by_node"].values():
-        assert set(node["recovery_s"]) == {"median", "p95", "longest"}
+        assert set(node["recovery_s"]) == {"median", "p95", "longest", "never"}
     assert len(found["faults"]) > 10
     for node in found["by_node"].values():
         assert 0 < node["masks"] == node["frames_segmented"] <= node["frames_received"] <= node["frames_sent"]

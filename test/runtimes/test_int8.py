@@ -157,15 +157,22 @@ def test_what_cannot_be_had_is_told_with_the_command_that_makes_it(
         in_int8(model, engine)
 
 
-def test_a_graph_that_is_quantized_anew_under_an_engine_is_told(quantized: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_graph_that_is_quantized_anew_under_an_engine_is_told(quantized: Path, tmp_path: Path, engine: str) -> None:
     model = copied(quantized, tmp_path)
-    for suffix in SUFFIXES["openvino"]:
-        shutil.copy(graph(quantized, "openvino").with_suffix(suffix), graph(model, "openvino").with_suffix(suffix))
-    runtime = load_recovering(model=model, runtime="openvino", precision="int8")
+    for other in ENGINES:
+        for suffix in SUFFIXES[other]:
+            shutil.copy(graph(quantized, other).with_suffix(suffix), graph(model, other).with_suffix(suffix))
+    runtime = load_recovering(model=model, runtime=engine, device="cpu", precision="int8")
     assert runtime.outdated is None
-    with graph(model, "openvino").with_suffix(".bin").open("ab") as weights:
-        weights.write(b"more")
-    assert "changed on disk" in str(runtime.outdated)
+    for other in ENGINES:
+        file = graph(model, other).with_suffix(SUFFIXES[other][-1])
+        whole = file.read_bytes()
+        file.write_bytes(whole + b"more")
+        assert bool(runtime.outdated) is (other == engine)
+        assert runtime.outdated is None or "changed on disk" in runtime.outdated
+        file.write_bytes(whole)
+        assert runtime.outdated is None
 
 
 def test_torch_refuses(random_model: Path) -> None:

@@ -110,7 +110,8 @@ def test_an_engine_that_is_not_installed(
     random_model: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str, module: str
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, f"t2g_ros.runtimes.{module}", raising=False)
+    for own in (module, "int8_openvino", "openvino_blobs"):
+        monkeypatch.delitem(sys.modules, f"t2g_ros.runtimes.{own}", raising=False)
     with pytest.raises(RuntimeUnavailable, match=rf"{name}: cannot be imported .*pip install 't2g_ros\[{name}\]'"):
         load_runtime(random_model, runtime=name)
 
