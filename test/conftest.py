@@ -26,6 +26,15 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def write_back_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `random_model`, whose frames stay in memory as what they became by reading it."""
+    from t2g_ros.model.config import ModelConfig
+
+    config = ModelConfig(name="write_back_test", labels="cityscapes19", input_size=(128, 256), pixel_write_back=True)
+    return _save_random(config, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
 def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with random checkpoints `dinov2`, `depth` and `clip` in the format of `transformers`."""
     import tiny_checkpoints

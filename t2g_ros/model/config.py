@@ -52,6 +52,9 @@ class ModelConfig:
     """Channels of the keys by which pixels find each other."""
     pixel_value_width: int = 8
     """Channels of what a stride-4 pixel remembers."""
+    pixel_write_back: bool = False
+    """Whether the pixels of a frame stay in memory as what they became by reading it. The memory then reaches back
+    beyond the clip, since each frame has read those before it. Not in the paper."""
     clip_frames: int = 5
     """T, the frames a decode looks at, the segmented one included."""
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
@@ -107,6 +110,11 @@ class ModelConfig:
         )
         for key in ("time_embedding", "pixel_memory"):
             expect(self.memory or not getattr(self, key), key, "false where memory is, which it is a part of")
+        expect(
+            self.pixel_memory or not self.pixel_write_back,
+            "pixel_write_back",
+            "false where pixel_memory is, whose reading it keeps",
+        )
         for key in ("depth", "text"):
             expect(
                 self.stability_queries or getattr(self, key) is None,

@@ -36,6 +36,11 @@ def frame_names(config: ModelConfig) -> list[str]:
     return [name for name in feature_shapes(config) if name in FRAME_NAMES]
 
 
+def written_back_names(config: ModelConfig) -> dict[str, str]:
+    """What `decode` gives of the segmented frame beside its mask: name of the output -> name of what it replaces."""
+    return {"pixel_values_after": "pixel_values"} if config.pixel_write_back else {}
+
+
 def memory_names(config: ModelConfig) -> list[str]:
     """Names of what `decode` reads of every frame in memory, in the order of `feature_shapes`."""
     return [name for name in feature_shapes(config) if name not in FRAME_NAMES]

@@ -3,7 +3,8 @@
 Queries that are shared by a clip cannot be steadier than the pixel features they are multiplied with; what
 flickers are the features. So these read the memory too: attention inside a window, over space and time, as in
 non-local means for video. It follows motion of some tens of pixels without flow, and averages noise away where
-neighbours agree. Not in the paper.
+neighbours agree. What a frame's pixels became by reading can stay in the memory in place of what they were, so that
+the average is over all frames before, as in recursive filters, and not over those of the clip. Not in the paper.
 """
 
 from __future__ import annotations
@@ -72,8 +73,17 @@ class PixelMemory(nn.Module):
             "pixel_queries": windows(keys * sharpness.clamp(max=LARGEST_LOG_SHARPNESS).exp()),
             "pixel_present": present.permute(0, 2, 3, 1),
             "pixel_keys": seen(keys),
-            "pixel_values": seen(F.pixel_unshuffle(present, SUB)),
+            "pixel_values": _seen_values(present),
         }
+
+    def written_back(self, present: Tensor, change: Tensor) -> Tensor:
+        """Return the `pixel_values` (B, W, n, 4 dv) of a frame whose pixels stay as what they became by reading.
+
+        Args:
+            present: (B, H/4, W/4, dv) of the frame.
+            change: (B, dv, H/4, W/4), which `read` returned for it.
+        """
+        return _seen_values(present.permute(0, 3, 1, 2) + change)
 
     def read(self, queries: Tensor, present: Tensor, keys: Tensor, values: Tensor, *when: Tensor) -> Tensor:
         """Return by what the values of the segmented frame's pixels change when they read the memory.
@@ -109,6 +119,11 @@ class PixelMemory(nn.Module):
     def project(self, masks: Tensor) -> Tensor:
         """Bring mask embeddings (B, Q, d), which meet mask features, to the values that `read` returns, (B, Q, dv)."""
         return masks @ self.write.weight
+
+
+def _seen_values(values: Tensor) -> Tensor:
+    """What the windows see of values (B, dv, H/4, W/4): (B, W, n, 4 dv)."""
+    return seen(F.pixel_unshuffle(values, SUB))
 
 
 def _squared_distances() -> Tensor:

@@ -27,7 +27,7 @@ What segmenting this very frame needs (`features.FRAME_NAMES`):
 `mask_features`: (B, H/4, W/4, d), channels last, as convolutions leave them in engines;
 `pixel_queries`, `pixel_present`: (B, W, m, dk) and (B, H/4, W/4, dv), with which its pixels read (`PixelMemory`), if
 they do.
-The frame's part of the memory:
+The frame's part of the memory, of which `Time2General.written_back` replaces some once the frame is segmented:
 `keys`, `values`: (B, heads, N, d / heads) tokens of all memory levels, which the queries read;
 `queries`: (B, Q, d) stability queries after they read this frame, if there are such;
 `mask_tokens`: (B, N, d) mask features at those tokens, with masked attention;
@@ -160,10 +160,14 @@ class Time2General(nn.Module):
         return torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)
 
     def decode_layers(
-        self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
+        self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor, change: Tensor | None
     ) -> list[DecodedClip]:
-        """What is decoded after every decoder layer, for the auxiliary losses; arguments as of `decode`."""
-        change = self._read_memory(frame, memory, offsets_s, valid)
+        """What is decoded after every decoder layer, for the auxiliary losses.
+
+        Args:
+            frame, memory, offsets_s, valid: as of `decode`.
+            change: what `read` returned for them.
+        """
         return [
             self._decoded(self._mask_logits(masks, frame, change), class_logits)
             for masks, class_logits in self._query_memory(memory, offsets_s, valid)
@@ -182,8 +186,7 @@ class Time2General(nn.Module):
         """
         frames = [{name: features[name][:, t] for name in features} for t in range(offsets_s.shape[1])]
         changes = [
-            self._read_memory(frame, features, offsets_s - offsets_s[:, t : t + 1], valid)
-            for t, frame in enumerate(frames)
+            self.read(frame, features, offsets_s - offsets_s[:, t : t + 1], valid) for t, frame in enumerate(frames)
         ]
         return [
             self._decoded(
@@ -193,14 +196,49 @@ class Time2General(nn.Module):
             for masks, class_logits in self._query_memory(features, offsets_s, valid)
         ]
 
-    def _read_memory(
-        self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
-    ) -> Tensor | None:
-        """By what the frame's pixels change when they read the memory, (B, dv, H/4, W/4), if they do."""
+    def read(self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> Tensor | None:
+        """By what the frame's pixels change when they read the memory, (B, dv, H/4, W/4), if they do.
+
+        Arguments as of `decode`.
+        """
         if self.pixel_memory is None:
             return None
         own = frame["pixel_queries"], frame["pixel_present"]
         return self.pixel_memory.read(*own, memory["pixel_keys"], memory["pixel_values"], offsets_s, valid)
+
+    def written_back(self, frame: FrameFeatures, change: Tensor | None) -> FrameFeatures:
+        """What of a frame's part of the memory is to be replaced once the frame is segmented.
+
+        Args:
+            frame: as of `decode`.
+            change: what `read` returned for it.
+
+        Returns:
+            Those that `features.written_back_names` tells, by their own names.
+        """
+        if self.pixel_memory is None or change is None or not self.config.pixel_write_back:
+            return {}
+        return {"pixel_values": self.pixel_memory.written_back(frame["pixel_present"], change)}
+
+    def as_streamed(self, features: FrameFeatures, offsets_s: Tensor, valid: Tensor, count: int) -> FrameFeatures:
+        """Write back the first frames of clips one after the other, as a stream does that begins with them.
+
+        Args:
+            features: of the frames, with an axis T after B.
+            offsets_s: (B, T, T) seconds, in row r of every frame relative to frame r.
+            valid: (B, T, T), in row r 1 for the frames that r reads.
+            count: how many of the T frames.
+
+        Returns:
+            The features, those of `written_back` new for these frames.
+        """
+        features = dict(features)
+        for t in range(count if self.config.pixel_write_back else 0):
+            frame = {name: field[:, t] for name, field in features.items()}
+            change = self.read(frame, features, offsets_s[:, t], valid[:, t])
+            for name, field in self.written_back(frame, change).items():
+                features[name] = torch.cat([features[name][:, :t], field[:, None], features[name][:, t + 1 :]], dim=1)
+        return features
 
     def _query_memory(self, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Mask embeddings and class logits after every decoder layer, as of `MemoryDecoder`."""
@@ -243,18 +281,24 @@ class Time2General(nn.Module):
             offsets_s: (B, T) seconds of each frame relative to the segmented one, negative for the past.
             valid: (B, T), 1 where the slot holds a frame, 0 where it is to be ignored.
         """
-        return self.decode_layers(frame, memory, offsets_s, valid)[-1]
+        return self.decode_layers(frame, memory, offsets_s, valid, self.read(frame, memory, offsets_s, valid))[-1]
 
     def forward(self, clip: Tensor, times_s: Tensor, reference: int = -1) -> DecodedClip:
-        """Segment frame `reference` of whole clips (B, T, 3, H, W) taken at (B, T) seconds."""
+        """Segment frame `reference` of whole clips (B, T, 3, H, W) taken at (B, T) seconds.
+
+        With `pixel_write_back`, the frames before it are as a stream that begins with the clip leaves them.
+        """
         batch, frames = clip.shape[:2]
         features = {k: f.unflatten(0, (batch, frames)) for k, f in self.encode(clip.flatten(0, 1)).items()}
-        offsets_s = times_s - times_s[:, reference : reference + 1 or None]
+        reference %= frames
+        offsets_s = times_s[:, None, :] - times_s[:, :, None]  # row r: every frame relative to r
         valid = torch.ones_like(offsets_s)
+        memory = self.as_streamed(features, offsets_s, valid.tril(), reference)
+        valid, offsets_s = valid[:, reference], offsets_s[:, reference]
         if not self.config.memory:
             valid = (offsets_s == 0).to(valid)
         frame = {name: features[name][:, reference] for name in features}
-        return self.decode(frame, features, offsets_s, valid)
+        return self.decode(frame, memory, offsets_s, valid)
 
 
 def _grid(height: int, width: int, device: torch.device) -> Tensor:

@@ -14,8 +14,9 @@ class Runtime(Protocol):
     """An engine with one network loaded, warmed up, and its clip buffers allocated.
 
     The buffers hold the `FrameFeatures` of `slots` frames on the engine's device. `encode` writes one
-    slot, `decode` reads all of them, so of a frame only its mask is allocated. The network does
-    not mind the order of the slots; which frame lies where is the business of `inference.ClipMemory`.
+    slot, `decode` reads all of them, so of a frame only its mask is allocated; with `pixel_write_back` it replaces
+    what the segmented frame left in its slot. The network does not mind the order of the slots; which frame lies
+    where is the business of `inference.ClipMemory`.
 
     Streams that share a network have a runtime each, made by `another`, and only one of them computes at a time.
     """
@@ -58,7 +59,7 @@ class Runtime(Protocol):
         """
 
     def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Segment the frame in `slot`.
+        """Segment the frame in `slot`, once: with `pixel_write_back` it remembers from then on what it has read.
 
         Args:
             slot: the frame to segment.
@@ -71,6 +72,8 @@ class Runtime(Protocol):
 
     def decode_scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """Return the class scores that `decode` makes labels of, (K, height / 4, width / 4) float32, the caller's.
+
+        Nothing is written back.
 
         The live node never asks for them, so an engine prepares them at the first call, which may take seconds.
         """

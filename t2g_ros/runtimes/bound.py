@@ -56,7 +56,8 @@ class BoundRuntime(OneByOne, ABC):
         self.memory_bytes = self._buffers.bytes
         encode, decode = self._load("encode", "decode")
         self._encode = [self._bound(encode, {"rgb": self._rgb}, self._buffers.outputs(s)) for s in range(self.slots)]
-        self._decode = [self._bound(decode, self._inputs(s), self._results) for s in range(self.slots)]
+        results = self._results | self._buffers.written_back()
+        self._decode = [self._bound(decode, self._inputs(s), results) for s in range(self.slots)]
         self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are chosen here
         self.decode(0, np.zeros(self.slots, np.float32), np.ones(self.slots, np.float32))
 
@@ -90,6 +91,8 @@ class BoundRuntime(OneByOne, ABC):
         """See `Runtime.decode`."""
         self._set_times(offsets_s, valid)
         self._decode[slot]()
+        with self._space.ordered():
+            self._buffers.gather_written_back(slot)
         labels, confidence = (self._space.read(array) for array in self._results.values())
         return labels[0], confidence[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,7 +11,7 @@ import numpy as np
 
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.model.config import ModelConfig
-from t2g_ros.model.features import feature_shapes, frame_names, memory_names
+from t2g_ros.model.features import feature_shapes, frame_names, memory_names, written_back_names
 from t2g_ros.runtimes.base import SLOT_AXIS, buffer_shape
 
 Array = Any
@@ -144,6 +145,7 @@ class ClipBuffers:
         }
         # A slot is an array of its own only where it is in one piece; the others are encoded beside it and copied.
         self._apart = {name: space.zeros((1, *shapes[name]), element) for name in shapes if name in SLOT_AXIS}
+        self._written_back = written_back_names(config)
         self.bytes = sum(array.nbytes for array in [*self._arrays.values(), *self._apart.values()])
 
     def outputs(self, slot: int) -> dict[str, Array]:
@@ -159,10 +161,21 @@ class ClipBuffers:
         """What `decode` reads of all frames."""
         return {name: self._arrays[name] for name in memory_names(self._config)}
 
+    def written_back(self) -> dict[str, Array]:
+        """What `decode` writes of the segmented frame; `gather_written_back` comes after it."""
+        return {output: self._apart[name] for output, name in self._written_back.items()}
+
     def gather(self, slot: int) -> None:
         """Put what was encoded beside the buffers into its slot."""
-        for name, array in self._apart.items():
-            self._arrays[name][(slice(None),) * SLOT_AXIS[name] + (slot,)] = array
+        self._gather(self._apart, slot)
+
+    def gather_written_back(self, slot: int) -> None:
+        """Put what was written back beside the buffers into the segmented frame's slot."""
+        self._gather(self._written_back.values(), slot)
+
+    def _gather(self, names: Iterable[str], slot: int) -> None:
+        for name in names:
+            self._arrays[name][(slice(None),) * SLOT_AXIS[name] + (slot,)] = self._apart[name]
 
 
 GPU_NODES = ("nvidia[0-9]*", "nvhost-gpu", "nvgpu", "dxg")

@@ -23,31 +23,38 @@ class EncodeGraph(nn.Module):
 
 
 class ScoresGraph(nn.Module):
-    """Features of the segmented frame, clip buffers, both ordered as `feature_shapes`, seconds, valid -> scores."""
+    """Features of the segmented frame, clip buffers, both ordered as `feature_shapes`, seconds, valid -> scores.
 
-    def __init__(self, network: Time2General) -> None:
+    With `whole`, also what `written_back_names` of the frame becomes.
+    """
+
+    def __init__(self, network: Time2General, *, whole: bool = False) -> None:
         super().__init__()
         self.network = network
+        self.whole = whole
 
-    def forward(self, *arguments: Tensor) -> Tensor:
+    def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
         *features, offsets_s, valid = arguments
         config = self.network.config
         names, own = memory_names(config), len(frame_names(config))
         frame = dict(zip(frame_names(config), features[:own], strict=True))
         buffers = zip(names, features[own:], strict=True)
         memory = {name: buffer.movedim(SLOT_AXIS.get(name, 1), 1) for name, buffer in buffers}
-        return self.network.decode(frame, memory, offsets_s, valid).scores
+        change = self.network.read(frame, memory, offsets_s, valid)
+        scores = self.network.decode_layers(frame, memory, offsets_s, valid, change)[-1].scores
+        return scores, *(self.network.written_back(frame, change).values() if self.whole else ())
 
 
 class DecodeGraph(nn.Module):
-    """The arguments of `ScoresGraph` -> labels and confidence of `resolve`."""
+    """The arguments of `ScoresGraph` -> labels and confidence of `resolve`, and what the frame's part becomes."""
 
     def __init__(self, network: Time2General) -> None:
         super().__init__()
-        self.scores = ScoresGraph(network)
+        self.scores = ScoresGraph(network, whole=True)
 
-    def forward(self, *arguments: Tensor) -> tuple[Tensor, Tensor]:
-        return resolve(self.scores(*arguments))
+    def forward(self, *arguments: Tensor) -> tuple[Tensor, ...]:
+        scores, *written_back = self.scores(*arguments)
+        return *resolve(scores), *written_back
 
 
 GRAPHS = {"encode": EncodeGraph, "decode": DecodeGraph, "scores": ScoresGraph}

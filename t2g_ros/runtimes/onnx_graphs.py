@@ -16,7 +16,7 @@ from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.checkpoint import load_model
 from t2g_ros.model.config import ModelConfig
-from t2g_ros.model.features import feature_shapes, frame_names, memory_names
+from t2g_ros.model.features import feature_shapes, frame_names, memory_names, written_back_names
 from t2g_ros.model.scores import label_values
 from t2g_ros.model.time2general import Time2General
 from t2g_ros.runtimes.graphs import EncodeGraph, ScoresGraph, example_inputs
@@ -36,7 +36,6 @@ INSIDE_BYTES = 2**31 - 2**26
 """Weights of more than this lie beside their graph: protobuf allows 2 GiB."""
 SMALL = 1024
 """Elements of what may be a shape, and is needed to infer others."""
-OUTPUTS = {"decode": ["labels", "confidence"], "scores": ["scores"]}
 
 
 def write_graphs(weights: Path, config: ModelConfig, names: Sequence[str], folder: Path, precision: str) -> None:
@@ -85,7 +84,9 @@ def input_names(config: ModelConfig, name: str) -> list[str]:
 
 def output_names(config: ModelConfig, name: str) -> list[str]:
     """Names of a graph's outputs, in order."""
-    return OUTPUTS.get(name) or list(feature_shapes(config))
+    if name == "decode":
+        return ["labels", "confidence", *written_back_names(config)]
+    return ["scores"] if name == "scores" else list(feature_shapes(config))
 
 
 class _Typed(nn.Module):
@@ -93,7 +94,7 @@ class _Typed(nn.Module):
 
     def __init__(self, network: Time2General, name: str, element: torch.dtype) -> None:
         super().__init__()
-        self.graph = (EncodeGraph if name == "encode" else ScoresGraph)(network)
+        self.graph = EncodeGraph(network) if name == "encode" else ScoresGraph(network, whole=name == "decode")
         self.name = name
         self.element = element
 
@@ -104,10 +105,11 @@ class _Typed(nn.Module):
             found = self.graph(*floats)
         if self.name == "encode":
             return tuple(_cast(feature, self.element) for feature in found)
-        scores = _cast(found, torch.float32)
+        scores = _cast(found[0], torch.float32)
         if self.name == "scores":
             return (scores,)
-        return tuple(_cast(values, torch.float32).to(torch.uint8) for values in label_values(scores))
+        shown = (_cast(values, torch.float32).to(torch.uint8) for values in label_values(scores))
+        return *shown, *(_cast(feature, self.element) for feature in found[1:])
 
 
 def _cast(tensor: Tensor, element: torch.dtype) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
-from t2g_ros.model.features import feature_shapes
+from t2g_ros.model.features import feature_shapes, written_back_names
 from t2g_ros.runtimes import int8
 from t2g_ros.runtimes.base import OneByOne
 from t2g_ros.runtimes.buffers import ClipBuffers, Host
@@ -110,6 +110,8 @@ class OpenVINORuntime(OneByOne):
         self._decode = self._decoder.create_infer_request()
         self._scores: ov.InferRequest | None = None
         self._bind_memory(self._decode)
+        for index, tensor in enumerate(self._memory.written_back, start=2):
+            self._decode.set_output_tensor(index, tensor)
         self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are compiled here
         self.decode(0, self._offsets[0], self._valid[0])
 
@@ -132,6 +134,7 @@ class OpenVINORuntime(OneByOne):
     def decode(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """See `Runtime.decode`."""
         self._read_memory(self._decode, slot, offsets_s, valid)
+        self._memory.arrays.gather_written_back(slot)
         return self._decode.get_output_tensor(0).data[0].copy(), self._decode.get_output_tensor(1).data[0].copy()
 
     def decode_scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -177,6 +180,8 @@ class _Buffers:
         """Per slot, what `decode` takes of the segmented frame."""
         self.inputs = shared(buffers.memory())
         """What `decode` takes of all frames."""
+        self.written_back = shared(buffers.written_back())
+        """What `decode` gives of the segmented frame."""
 
 
 def _compiled(
@@ -205,6 +210,9 @@ def store_features_as(element: ov.Type, name: str, graph: ov.Model, config: Mode
     steps = PrePostProcessor(graph)
     for index in range(len(feature_shapes(config))):
         (steps.output if name == "encode" else steps.input)(index).tensor().set_element_type(element)
+    if name == "decode":
+        for index in range(2, 2 + len(written_back_names(config))):
+            steps.output(index).tensor().set_element_type(element)
     steps.build()
 
 

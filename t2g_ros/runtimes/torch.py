@@ -148,19 +148,23 @@ class TorchRuntime:
         when = np.stack([offsets_s, valid])
         with torch.inference_mode(), self._current():
             if not self._cuda:
-                labels, confidence = resolve(self._scores(self._frame_in(slot), torch.from_numpy(when)))
+                scores, after = self._decoded(self._frame_in(slot), torch.from_numpy(when))
+                self._write_back(after, slot)
+                labels, confidence = resolve(scores)
                 return labels[0].numpy(), confidence[0].numpy()
             self._when.write(when)
             for name, values in self._frame_in(slot).items():
                 self._frame[name].copy_(values)
-            found = self._download.read(*self._decoder())
+            labels, confidence, after = self._decoder()
+            self._write_back(after, slot)
+            found = self._download.read(labels, confidence)
             return found[0][0], found[1][0]
 
     def decode_scores(self, slot: int, offsets_s: np.ndarray, valid: np.ndarray) -> np.ndarray:
         """See `Runtime.decode_scores`."""
         when = torch.from_numpy(np.stack([offsets_s, valid]))
         with torch.inference_mode(), self._current():
-            return self._scores(self._frame_in(slot), when.to(self._device))[0].cpu().numpy()
+            return self._decoded(self._frame_in(slot), when.to(self._device))[0][0].cpu().numpy()
 
     def _features(self, images: Tensor) -> dict[str, Tensor]:
         """Of (N, height, width, 3) uint8 images on the device."""
@@ -171,10 +175,20 @@ class TorchRuntime:
         """What is read of the segmented frame alone."""
         return {name: memory[:, slot] for name, memory in self._memory.items() if name in FRAME_NAMES}
 
-    def _scores(self, frame: dict[str, Tensor], when: Tensor) -> Tensor:
-        """(1, K, height / 4, width / 4) float32; `when` is (2, T), offsets and what is valid."""
+    def _decoded(self, frame: dict[str, Tensor], when: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Scores (1, K, height / 4, width / 4) float32, and what of the frame is to be written back.
+
+        `when` is (2, T), offsets and what is valid.
+        """
+        arguments = frame, self._memory, when[:1], when[1:]
         with self._autocast():
-            return self._network.decode(frame, self._memory, when[:1], when[1:]).scores.float()
+            change = self._network.read(*arguments)
+            scores = self._network.decode_layers(*arguments, change)[-1].scores.float()
+            return scores, self._network.written_back(frame, change)
+
+    def _write_back(self, after: dict[str, Tensor], slot: int) -> None:
+        for name, values in after.items():
+            self._memory[name][:, slot].copy_(values)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
@@ -193,8 +207,13 @@ class TorchRuntime:
         with torch.inference_mode(), self._current():
             self._when = when = Upload((2, self.slots), torch.float32, self._device)
             self._frame = frame = {name: values.clone() for name, values in self._frame_in(0).items()}
-            self._decoder = captured(lambda: resolve(self._scores(frame, when.tensor)), "decoding")
-            self._download = Download(*self._decoder())
+
+            def decode() -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+                scores, after = self._decoded(frame, when.tensor)
+                return *resolve(scores), after
+
+            self._decoder = captured(decode, "decoding")
+            self._download = Download(*self._decoder()[:2])
 
 
 def prepare(network: nn.Module, input_size: tuple[int, int], dtype: torch.dtype) -> None:

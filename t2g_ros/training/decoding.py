@@ -31,17 +31,24 @@ def decode_causally(
         Per decoder layer, with an axis R of the references after B.
     """
     t = times_s.shape[1]
-    past = torch.ones(t, t).tril(-1).to(times_s)
-    valid = (past * _kept(network, (t, t), drop, draws).to(times_s) + torch.eye(t).to(times_s))[:, references]
-    offsets = (times_s[:, None, :] - times_s[:, :, None])[:, references]  # row r: every frame relative to r
+    past, own = torch.ones(t, t).tril(-1).to(times_s), torch.eye(t).to(times_s)
+    valid = past * _kept(network, (t, t), drop, draws).to(times_s) + own
+    offsets = times_s[:, None, :] - times_s[:, :, None]  # row r: every frame relative to r
+    settled = network.as_streamed(features, offsets, valid, t - 1)
+    valid, offsets, own = valid[:, references], offsets[:, references], own[references]
     shape = valid.shape[:2]  # (B, R)
-    memory = {
-        name: f[:, None].expand(*shape, *f.shape[1:]).flatten(0, 1)
-        for name, f in features.items()
-        if name not in FRAME_NAMES
-    }
+
+    def held(name: str) -> Tensor:
+        """What the memory of every reference holds, (B, R, T, ...): the reference itself is not settled yet."""
+        if settled[name] is features[name]:
+            return features[name][:, None].expand(*shape, *features[name].shape[1:])
+        itself = own.bool().unflatten(-1, (-1, *(1,) * (features[name].dim() - 2)))
+        return torch.where(itself, features[name][:, None], settled[name][:, None])
+
+    memory = {name: held(name).flatten(0, 1) for name in features if name not in FRAME_NAMES}
     frames = {name: f[:, references].flatten(0, 1) for name, f in features.items() if name in FRAME_NAMES}
-    layers = network.decode_layers(frames, memory, offsets.flatten(0, 1), valid.flatten(0, 1))
+    when = offsets.flatten(0, 1), valid.flatten(0, 1)
+    layers = network.decode_layers(frames, memory, *when, network.read(frames, memory, *when))
     return [DecodedClip(*(x.float().unflatten(0, shape) for x in layer)) for layer in layers]
 
 

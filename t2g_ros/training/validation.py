@@ -24,7 +24,7 @@ from t2g_ros.training.config import ValidationConfig
 from t2g_ros.training.drives import Drive, open_footage
 from t2g_ros.types import NS_PER_S
 
-CLIP_SPAN_S = 0.5
+CLIP_SPAN_S = 0.3
 """Seconds that the memory of a stream reaches back, as the node's by default."""
 MAX_GAP_S = 2.0
 """A longer pause empties it, as the node's by default."""
@@ -110,7 +110,10 @@ class Validation:
         """Segment one frame from the clip in memory and compare it with its labels, if it has any."""
         memory = {name: torch.stack([features[name] for features in clip], dim=1) for name in frame}
         times = torch.from_numpy(np.stack([offsets_s, valid])).to(frame["mask_features"])
-        scores = network.decode(frame, memory, times[:1], times[1:]).scores
+        when = times[:1], times[1:]
+        change = network.read(frame, memory, *when)
+        scores = network.decode_layers(frame, memory, *when, change)[-1].scores
+        frame.update(network.written_back(frame, change))
         labels = np.take(self.table, resolve(scores)[0][0].cpu().numpy())
         size = truth.shape[1], truth.shape[0]
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)

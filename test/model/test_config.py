@@ -63,6 +63,10 @@ def test_a_config_of_the_first_release_still_loads(tmp_path: Path) -> None:
         ("masked_attention: true\n", "masked_attention is True, expected false, or assignment: hungarian"),
         ("memory: false\n", "time_embedding is True, expected false where memory is"),
         ("memory: false\ntime_embedding: false\n", "pixel_memory is True, expected false where memory is"),
+        (
+            "pixel_memory: false\npixel_write_back: true\n",
+            "pixel_write_back is True, expected false where pixel_memory is",
+        ),
         ("stability_queries: false\ntext: {}\n", "text is .*, expected null where stability_queries is false"),
         ("- a\n- b\n", "found list, expected a mapping"),
         ("", "found NoneType, expected a mapping"),

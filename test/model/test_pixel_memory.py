@@ -104,6 +104,28 @@ def test_a_pixel_finds_itself_where_it_has_moved_to(memory: PixelMemory) -> None
     assert after[inner].abs().median() < 0.3 * lost[inner].abs().median()
 
 
+def test_what_is_written_back_averages_beyond_the_clip(memory: PixelMemory) -> None:
+    """A scene at rest under noise: its pixels vary less from frame to frame where they read what others became."""
+    torch.nn.init.zeros_(memory.gate.weight)
+    memory.gate.bias.data.fill_(3.0)
+    scene, when = frames(1)[:, 0], (torch.tensor([[-0.1, 0.0]]), torch.ones(1, 2))
+
+    def variation(*, write_back: bool) -> float:
+        noise, became = torch.Generator().manual_seed(2), []
+        before = memory.remember(scene)
+        for _ in range(40):
+            own = memory.remember(scene + 0.3 * torch.randn(scene.shape, generator=noise))
+            change = reread(memory, own, [before, own], *when)
+            became.append(own["pixel_present"].permute(0, 3, 1, 2) + change)
+            before = own
+            if write_back:
+                before = own | {"pixel_values": memory.written_back(own["pixel_present"], change)}
+        return float(torch.stack(became[8:]).std(dim=0).mean())
+
+    with torch.no_grad():
+        assert variation(write_back=True) < 0.8 * variation(write_back=False)
+
+
 def test_what_an_invalid_slot_holds_changes_nothing(memory: PixelMemory) -> None:
     clip, offsets_s, valid = frames(3), torch.tensor([[-0.2, -0.1, 0.0]]), torch.tensor([[1.0, 0.0, 1.0]])
     before = read(memory, clip, offsets_s, valid)

@@ -113,8 +113,9 @@ def test_a_clip_is_segmented_as_its_frames_are(features: tuple[Time2General, Fra
     network, memory = features
     offsets, valid = TIMES_S - TIMES_S[:, 1:2], torch.ones(1, 3)
     with torch.inference_mode():
+        one = {name: f[:, 1] for name, f in memory.items()}
         clip = network.decode_clip(memory, offsets, valid)
-        frame = network.decode_layers({name: f[:, 1] for name, f in memory.items()}, memory, offsets, valid)
+        frame = network.decode_layers(one, memory, offsets, valid, network.read(one, memory, offsets, valid))
     assert len(clip) == len(frame) == 1 + network.config.decoder_layers  # masked attention starts from a first guess
     height, width = network.config.input_size
     assert clip[-1].mask_logits.shape == (1, 3, network.config.queries, height // 4, width // 4)

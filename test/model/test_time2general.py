@@ -1,5 +1,7 @@
 """The network as two pure functions: shapes, what the decoder may and may not depend on, and `resolve`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,7 @@ TIMES_S = torch.tensor([[0.0, 0.1, 0.25, 0.3, 0.4]])
 T = TIMES_S.shape[1]
 
 
-@pytest.fixture(scope="module", params=["random_model", "large_model"])
+@pytest.fixture(scope="module", params=["random_model", "write_back_model", "large_model"])
 def network(request: pytest.FixtureRequest) -> Time2General:
     return load_model(request.getfixturevalue(request.param))
 
@@ -39,6 +41,17 @@ def features(network: Time2General, clip: Tensor) -> FrameFeatures:
 def decode(network: Time2General, f: FrameFeatures, offsets_s: Tensor, valid: Tensor, reference: int = -1) -> Tensor:
     with torch.inference_mode():
         return network.decode({name: field[:, reference] for name, field in f.items()}, f, offsets_s, valid).scores
+
+
+def decoded_before(network: Time2General, f: FrameFeatures, t: int) -> FrameFeatures:
+    """What is in memory once frame `t` was segmented from those until then, as `decode`'s caller replaces it."""
+    held, frame = {name: field.clone() for name, field in f.items()}, {name: field[:, t] for name, field in f.items()}
+    until_then = torch.arange(T)[None] <= t
+    with torch.inference_mode():
+        change = network.read(frame, held, TIMES_S - TIMES_S[:, t, None], until_then.float())
+        for name, field in network.written_back(frame, change).items():
+            held[name][:, t] = field
+    return held
 
 
 def offsets_to_last() -> Tensor:
@@ -81,12 +94,19 @@ def test_a_frame_is_encoded_the_same_in_any_company(
 
 @pytest.mark.parametrize("reference", [-1, 2])
 def test_frame_by_frame_equals_the_whole_clip(
-    network: Time2General, clip: Tensor, features: FrameFeatures, reference: int
+    network: Time2General, clip: Tensor, features: FrameFeatures, reference: int, request: pytest.FixtureRequest
 ) -> None:
     with torch.inference_mode():
         whole = network(clip, TIMES_S, reference).scores
+    for t in range(reference % T if network.config.pixel_write_back else 0):
+        features = decoded_before(network, features, t)
     streamed = decode(network, features, TIMES_S - TIMES_S[:, reference, None], torch.ones(1, T), reference)
     torch.testing.assert_close(streamed, whole, atol=1e-4, rtol=0)
+    if network.config.pixel_write_back and reference:
+        forgetful = load_model(request.getfixturevalue("write_back_model"))
+        forgetful.config = replace(forgetful.config, pixel_write_back=False)
+        with torch.inference_mode():
+            assert (forgetful(clip, TIMES_S, reference).scores - whole).abs().mean() > 0.01
 
 
 def test_only_time_differences_matter(network: Time2General, clip: Tensor) -> None:

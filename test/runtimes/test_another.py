@@ -19,14 +19,16 @@ FRAMES = 7
 
 
 @pytest.fixture(scope="module", params=list(ENGINES))
-def runtime(request: pytest.FixtureRequest, random_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Runtime:
+def runtime(
+    request: pytest.FixtureRequest, write_back_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Runtime:
     """An engine whose weights file is gone: whoever wants another network has to fail."""
     pytest.importorskip(ENGINES[request.param])
     if request.param == "tensorrt" and not torch.cuda.is_available():
         pytest.skip("TensorRT needs a GPU")
     folder = tmp_path_factory.mktemp("weights")
-    shutil.copytree(random_model.parent, folder, dirs_exist_ok=True)
-    runtime = load_runtime(folder / random_model.name, runtime=request.param, precision="f32", threads=1)
+    shutil.copytree(write_back_model.parent, folder, dirs_exist_ok=True)
+    runtime = load_runtime(folder / write_back_model.name, runtime=request.param, precision="f32", threads=1)
     runtime.decode_scores(0, np.zeros(runtime.slots, np.float32), np.ones(runtime.slots, np.float32))
     shutil.rmtree(folder)
     return runtime

@@ -36,7 +36,7 @@ def drive(request: pytest.FixtureRequest) -> list[Frame]:
     return [Frame(rgb, round(i / rate_hz * NS_PER_S)) for i, rgb in enumerate(read)]
 
 
-@pytest.fixture(scope="module", params=["random_model", "large_model", "shipped"])
+@pytest.fixture(scope="module", params=["random_model", "write_back_model", "large_model", "shipped"])
 def model(request: pytest.FixtureRequest) -> Path:
     if request.param != "shipped":
         return request.getfixturevalue(request.param)

@@ -45,7 +45,9 @@ def test_single_frames_that_are_right_have_an_miou_of_1(drive: Path, random_mode
     assert np.array_equal(found.picture[:, :160], found.picture[:, 160:])
 
 
-def test_a_stream_is_segmented_as_a_live_one(drive: Path, random_model: Path) -> None:
+@pytest.mark.parametrize("model", ["random_model", "write_back_model"])
+def test_a_stream_is_segmented_as_a_live_one(drive: Path, model: str, request: pytest.FixtureRequest) -> None:
+    random_model = request.getfixturevalue(model)
     """Labels made by the node's own segmenter, with its memory: the validation has to agree in every pixel."""
     import cv2
 
