@@ -19,6 +19,7 @@ from t2g_ros.commands.arguments import (
     runtime_from,
     sources_from,
 )
+from t2g_ros.inference.clip_memory import CLIP_SPAN_S
 
 SEVERITIES = range(1, 6)
 EXIT_PARTIAL = 1
@@ -88,7 +89,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
     parser.add_argument("--baselines", action="store_true", help="also without memory, alone and averaged over time")
     parser.add_argument("--classes", metavar="NAME", help="label space to judge in, such as dgvss15")
     parser.add_argument("--flow", default="dis", choices=("dis", "farneback"), help="optical flow (default: dis)")
-    parser.add_argument("--clip-span-s", type=positive_float, default=0.5, metavar="S", help="as the node's parameter")
+    parser.add_argument(
+        "--clip-span-s", type=positive_float, default=CLIP_SPAN_S, metavar="S", help="as the node's parameter"
+    )
     parser.add_argument("--max-gap-s", type=positive_float, default=2.0, metavar="S", help="as the node's parameter")
     parser.add_argument("--lag-frames", type=natural_int, default=0, metavar="N", help="as the node's parameter")
     parser.add_argument("--no-overlay", action="store_true", help="write no overlay.mp4")

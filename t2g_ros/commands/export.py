@@ -28,7 +28,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParse
         help="write the network as graphs for other programs",
         description="Writes the graphs encode (once per frame) and decode (once per mask), and model.json, which says "
         "what goes in and comes out and what the classes are. The memory stays with the caller: buffers of `slots` "
-        "frames, into whose slots the features of encode are put. Files of the same names are replaced.",
+        "frames, into whose slots the features of encode are put, and after each decode what `replaces` one of them. "
+        "Files of the same names are replaced.",
     )
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="M", help="shipped model or .safetensors file")
     parser.add_argument("--runtime", required=True, choices=tuple(PRECISIONS), help="whose format")
@@ -85,7 +86,7 @@ def _write_onnx(weights: Path, config: ModelConfig, out: Path, precision: str) -
 def describe(weights: Path, config: ModelConfig, runtime: str, precision: str) -> dict[str, Any]:
     """What a program must know to run the graphs: names, shapes and types in order, and where the slots lie."""
     from t2g_ros.labels import space
-    from t2g_ros.model.features import feature_shapes, frame_names, memory_names
+    from t2g_ros.model.features import feature_shapes, frame_names, memory_names, written_back_names
     from t2g_ros.runtimes.base import SLOT_AXIS, buffer_shape
     from t2g_ros.runtimes.int8 import floats_of
 
@@ -124,6 +125,10 @@ def describe(weights: Path, config: ModelConfig, runtime: str, precision: str) -
             "outputs": [
                 tensor("labels", (height // 2, width // 2), "u8"),
                 tensor("confidence", (height // 4, width // 4), "u8"),
+                *(
+                    {**tensor(output, shapes[name], floats), "replaces": name}
+                    for output, name in written_back_names(config).items()
+                ),
             ],
         },
     }

@@ -24,6 +24,7 @@ from t2g_ros.evaluation.report.results import machine, robustness, versions
 from t2g_ros.evaluation.report.schema import SCHEMA
 from t2g_ros.evaluation.shards import Shards
 from t2g_ros.flow import METHODS
+from t2g_ros.inference.clip_memory import CLIP_SPAN_S
 from t2g_ros.labels import LabelSpace, common_space
 from t2g_ros.sources import Source
 
@@ -42,7 +43,7 @@ class Options:
     """Label space to judge in; None takes the finest that model and ground truth map to."""
     flow: str = "dis"
     """A key of `flow.METHODS`."""
-    clip_span_s: float = 0.5
+    clip_span_s: float = CLIP_SPAN_S
     max_gap_s: float = 2.0
     lag_frames: int = 0
     overlay: bool = True

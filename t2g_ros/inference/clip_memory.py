@@ -6,6 +6,9 @@ import numpy as np
 
 from t2g_ros.types import NS_PER_S
 
+CLIP_SPAN_S = 0.3
+"""Seconds that the frames in memory span, unless told otherwise."""
+
 
 class ClipMemory:
     """Addresses T slots by time so that they span `span_s` seconds at any frame rate.

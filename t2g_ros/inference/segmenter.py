@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from t2g_ros.errors import InputError
-from t2g_ros.inference.clip_memory import ClipMemory
+from t2g_ros.inference.clip_memory import CLIP_SPAN_S, ClipMemory
 from t2g_ros.inference.scaling import to_input
 from t2g_ros.inference.steps import Step
 from t2g_ros.labels import IGNORE
@@ -30,7 +30,7 @@ class StreamSegmenter:
 
     Args:
         runtime: the engine; its clip buffers belong to this stream from now on.
-        clip_span_s: seconds that the memory reaches back.
+        clip_span_s: seconds that the frames in memory span.
         max_gap_s: a longer pause between two frames empties the memory.
         lag: frames by which the output trails the input; the memory then also holds the future.
         output_resolution: `source` or `model` (the input size of `runtime`, also after a `switch`).
@@ -44,7 +44,7 @@ class StreamSegmenter:
         self,
         runtime: Runtime,
         *,
-        clip_span_s: float = 0.5,
+        clip_span_s: float = CLIP_SPAN_S,
         max_gap_s: float = 2.0,
         lag: int = 0,
         output_resolution: str = "source",

@@ -115,6 +115,11 @@ class ModelConfig:
             "pixel_write_back",
             "false where pixel_memory is, whose reading it keeps",
         )
+        expect(
+            self.assignment == "fixed" or not self.pixel_write_back,
+            "pixel_write_back",
+            "false with assignment: hungarian, whose clips are trained all at once and not frame after frame",
+        )
         for key in ("depth", "text"):
             expect(
                 self.stability_queries or getattr(self, key) is None,

@@ -10,6 +10,9 @@ from t2g_ros.model.windows import REACH, STRIDE, WINDOW
 FRAME_NAMES = ("mask_features", "pixel_queries", "pixel_present")
 """What is read of the segmented frame alone; all else is the memory, which is read of every frame."""
 
+LAYOUT = 2
+"""To be raised when what a feature holds lies otherwise in it, since graphs that were quantized give the old one."""
+
 
 def feature_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Shapes of one frame's `FrameFeatures`, without the batch axis, in the order that graphs take and give them."""
@@ -18,7 +21,7 @@ def feature_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     windows = (h // (STRIDE * WINDOW[0])) * (w // (STRIDE * WINDOW[1]))
     if config.pixel_memory:
         shapes["pixel_queries"] = (windows, prod(WINDOW), config.pixel_key_width)
-        shapes["pixel_present"] = (h // 4, w // 4, config.pixel_value_width)
+        shapes["pixel_present"] = (windows, prod(WINDOW), 4 * config.pixel_value_width)
     tokens = sum((h // s) * (w // s) for s in config.memory_strides)
     shapes["keys"] = shapes["values"] = (config.heads, tokens, config.width // config.heads)
     if config.stability_queries:

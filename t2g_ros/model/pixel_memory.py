@@ -34,6 +34,7 @@ class PixelMemory(nn.Module):
     """
 
     distance: Tensor
+    pixels: Tensor
 
     def __init__(self, width: int, key_width: int, value_width: int, *, timed: bool = True) -> None:
         super().__init__()
@@ -50,6 +51,7 @@ class PixelMemory(nn.Module):
         self.write = nn.Linear(value_width, width, bias=False)
         nn.init.zeros_(self.write.weight)  # untrained, the memory changes nothing
         self.register_buffer("distance", _squared_distances(), persistent=False)
+        self.register_buffer("pixels", torch.eye(SUB**2), persistent=False)  # of a token, each apart
 
     def remember(self, mask_features: Tensor) -> dict[str, Tensor]:
         """What of a frame the reading needs.
@@ -59,8 +61,8 @@ class PixelMemory(nn.Module):
 
         Returns:
             `pixel_queries` (B, W, m, dk), by which the m = 4 x 8 tokens of the W windows look for their like;
-            `pixel_present` (B, H/4, W/4, dv), the values of its pixels; and what the windows see of it, n = 8 x 16
-            tokens each: `pixel_keys` (B, W, n, dk) and `pixel_values` (B, W, n, 4 dv).
+            `pixel_present` (B, W, m, 4 dv), the values of their pixels; and what the windows see of the frame, n = 8 x
+            16 tokens each: `pixel_keys` (B, W, n, dk) and `pixel_values` (B, W, n, 4 dv).
         """
         # In one convolution, since engines take as long to go through the map for one channel as for all.
         weight, bias = (
@@ -68,44 +70,58 @@ class PixelMemory(nn.Module):
         )
         keys, sharpness = F.conv2d(mask_features, weight, bias, SUB).split([self.key.out_channels, 1], dim=1)
         keys = F.normalize(keys, dim=1, eps=1e-4)  # (B, dk, H/8, W/8)
-        present = self.value(mask_features)
+        queries = keys * sharpness.clamp(max=LARGEST_LOG_SHARPNESS).exp()
+        present = windows(_tokens(self.value(mask_features)))
+        rows = int(keys.shape[-2]) // WINDOW[0]
         return {
-            "pixel_queries": windows(keys * sharpness.clamp(max=LARGEST_LOG_SHARPNESS).exp()),
-            "pixel_present": present.permute(0, 2, 3, 1),
-            "pixel_keys": seen(keys),
-            "pixel_values": _seen_values(present),
+            "pixel_queries": windows(queries.permute(0, 2, 3, 1)),
+            "pixel_present": present,
+            "pixel_keys": seen(windows(keys.permute(0, 2, 3, 1)), rows),
+            "pixel_values": seen(present, rows),
         }
 
-    def written_back(self, present: Tensor, change: Tensor) -> Tensor:
+    def written_back(self, present: Tensor, change: Tensor, rows: int) -> Tensor:
         """Return the `pixel_values` (B, W, n, 4 dv) of a frame whose pixels stay as what they became by reading.
 
+        Where the change is not a number, they stay as they were.
+
         Args:
-            present: (B, H/4, W/4, dv) of the frame.
-            change: (B, dv, H/4, W/4), which `read` returned for it.
+            present: (B, W, m, 4 dv) of the frame.
+            change: (B, W, m, 4 dv), which `read` returned for it.
+            rows: of windows.
         """
-        return _seen_values(present.permute(0, 3, 1, 2) + change)
+        # What is no number would never leave the memory again.
+        return seen(present + change.masked_fill(change.isnan(), 0.0), rows)
 
     def read(self, queries: Tensor, present: Tensor, keys: Tensor, values: Tensor, *when: Tensor) -> Tensor:
         """Return by what the values of the segmented frame's pixels change when they read the memory.
 
         Args:
             queries: (B, W, m, dk) of the segmented frame.
-            present: (B, H/4, W/4, dv) of the segmented frame.
+            present: (B, W, m, 4 dv) of the segmented frame.
             keys: (B, T, W, n, dk) of all frames in memory, that frame among them.
             values: (B, T, W, n, 4 dv) of all frames in memory.
             when: seconds (B, T) relative to the segmented frame, and (B, T), 1 where the slot holds a frame.
 
         Returns:
-            (B, dv, H/4, W/4).
+            (B, W, m, 4 dv).
         """
         logits = queries @ keys.transpose(1, 2).flatten(2, 3).transpose(-1, -2) + self._bias(*when)[:, None]
         # One softmax over the tokens of all frames, in the form that engines fuse with both products.
-        read = torch.softmax(logits, dim=-1) @ values.transpose(1, 2).flatten(2, 3)  # (B, W, m, 4 dv)
-        present = present.permute(0, 3, 1, 2)
-        size = present.shape[-2] // SUB, present.shape[-1] // SUB
-        remembered = F.pixel_shuffle(joined(read, size), SUB)
-        gate = torch.sigmoid(self.gate(torch.cat([present, remembered], dim=1)))
+        remembered = torch.softmax(logits, dim=-1) @ values.transpose(1, 2).flatten(2, 3)
+        # The gate's convolution for all pixels of a token at once: engines are slow at products of few channels.
+        of_present, of_remembered = (self._of_tokens(part) for part in self.gate.weight[..., 0, 0].chunk(2, dim=1))
+        bias = self.gate.bias.repeat(SUB**2) if self.gate.bias is not None else None
+        gate = torch.sigmoid(F.linear(present, of_present) + F.linear(remembered, of_remembered, bias))
         return gate * (remembered - present)
+
+    def _of_tokens(self, weight: Tensor) -> Tensor:
+        """What maps the values of a pixel (dv, dv) as a map of those of the four pixels of a token, (4 dv, 4 dv)."""
+        return (self.pixels[:, None, :, None] * weight[None, :, None, :]).flatten(2).flatten(0, 1)
+
+    def placed(self, change: Tensor, rows: int) -> Tensor:
+        """Put what `read` returns where the pixels are, (B, H/4, W/4, dv); `rows` of windows."""
+        return _pixels(joined(change, rows))
 
     def _bias(self, offsets_s: Tensor, valid: Tensor) -> Tensor:
         """How far away the n tokens of every frame are from the m of a window, in space and time, (B, m, T n)."""
@@ -121,9 +137,15 @@ class PixelMemory(nn.Module):
         return masks @ self.write.weight
 
 
-def _seen_values(values: Tensor) -> Tensor:
-    """What the windows see of values (B, dv, H/4, W/4): (B, W, n, 4 dv)."""
-    return seen(F.pixel_unshuffle(values, SUB))
+def _tokens(pixels: Tensor) -> Tensor:
+    """(B, dv, H/4, W/4) -> (B, H/8, W/8, 4 dv): the values of a token's 2 x 2 pixels, one pixel after the other."""
+    values = pixels.permute(0, 2, 3, 1).unflatten(2, (-1, SUB)).unflatten(1, (-1, SUB))
+    return values.transpose(2, 3).flatten(3)
+
+
+def _pixels(tokens: Tensor) -> Tensor:
+    """(B, H/8, W/8, 4 dv) -> (B, H/4, W/4, dv): what `_tokens` joined, channels last."""
+    return tokens.unflatten(3, (SUB, SUB, -1)).transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
 def _squared_distances() -> Tensor:

@@ -13,21 +13,22 @@ from t2g_ros.model.encoders.build import build_depth_encoder, build_encoder
 from t2g_ros.model.features import feature_shapes
 from t2g_ros.model.memory_decoder import MemoryDecoder
 from t2g_ros.model.pixel_decoder import PixelDecoder
-from t2g_ros.model.pixel_memory import PixelMemory
+from t2g_ros.model.pixel_memory import SUB, PixelMemory
 from t2g_ros.model.scores import OUTPUT_STRIDE, DecodedClip, class_scores, resolve, semantic_scores
 from t2g_ros.model.stability_queries import StabilityQueries, StageModulations
 from t2g_ros.model.token_modulation import TextStep, TokenModulation
+from t2g_ros.model.windows import WINDOW
 
 __all__ = ["OUTPUT_STRIDE", "DecodedClip", "FrameFeatures", "Time2General", "resolve"]
 
 FrameFeatures = dict[str, Tensor]
-"""All that is kept of one frame; nothing in it depends on any other frame or on the time.
+"""All that is kept of one frame. As `encode` gives it, nothing in it depends on any other frame or on the time.
 
 What segmenting this very frame needs (`features.FRAME_NAMES`):
 `mask_features`: (B, H/4, W/4, d), channels last, as convolutions leave them in engines;
-`pixel_queries`, `pixel_present`: (B, W, m, dk) and (B, H/4, W/4, dv), with which its pixels read (`PixelMemory`), if
-they do.
-The frame's part of the memory, of which `Time2General.written_back` replaces some once the frame is segmented:
+`pixel_queries`, `pixel_present`: (B, W, m, dk) and (B, W, m, 4 dv), with which its pixels read (`PixelMemory`), if they
+do.
+The frame's part of the memory, of which `Time2General.segment` replaces some once the frame is segmented:
 `keys`, `values`: (B, heads, N, d / heads) tokens of all memory levels, which the queries read;
 `queries`: (B, Q, d) stability queries after they read this frame, if there are such;
 `mask_tokens`: (B, N, d) mask features at those tokens, with masked attention;
@@ -197,7 +198,7 @@ class Time2General(nn.Module):
         ]
 
     def read(self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> Tensor | None:
-        """By what the frame's pixels change when they read the memory, (B, dv, H/4, W/4), if they do.
+        """By what the frame's pixels change when they read the memory, (B, W, m, 4 dv), if they do.
 
         Arguments as of `decode`.
         """
@@ -206,39 +207,34 @@ class Time2General(nn.Module):
         own = frame["pixel_queries"], frame["pixel_present"]
         return self.pixel_memory.read(*own, memory["pixel_keys"], memory["pixel_values"], offsets_s, valid)
 
-    def written_back(self, frame: FrameFeatures, change: Tensor | None) -> FrameFeatures:
-        """What of a frame's part of the memory is to be replaced once the frame is segmented.
-
-        Args:
-            frame: as of `decode`.
-            change: what `read` returned for it.
-
-        Returns:
-            Those that `features.written_back_names` tells, by their own names.
-        """
+    def _written_back(self, frame: FrameFeatures, change: Tensor | None) -> FrameFeatures:
+        """What replaces a part of what the memory holds of the frame; `change` is what `read` returned for it."""
         if self.pixel_memory is None or change is None or not self.config.pixel_write_back:
             return {}
-        return {"pixel_values": self.pixel_memory.written_back(frame["pixel_present"], change)}
+        return {"pixel_values": self.pixel_memory.written_back(frame["pixel_present"], change, _rows(frame))}
 
-    def as_streamed(self, features: FrameFeatures, offsets_s: Tensor, valid: Tensor, count: int) -> FrameFeatures:
-        """Write back the first frames of clips one after the other, as a stream does that begins with them.
+    def read_in_turn(self, features: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> Tensor | None:
+        """Let the frames of clips read one after the other, as in a stream that begins with the first one.
 
         Args:
             features: of the frames, with an axis T after B.
-            offsets_s: (B, T, T) seconds, in row r of every frame relative to frame r.
-            valid: (B, T, T), in row r 1 for the frames that r reads.
-            count: how many of the T frames.
+            offsets_s: (B, T, T) seconds, in row t of every frame relative to frame t.
+            valid: (B, T, T), in row t 1 for the frames that t reads.
 
         Returns:
-            The features, those of `written_back` new for these frames.
+            (B, T, W, m, 4 dv), `read` of each frame from a memory in which what those before it wrote back lies.
         """
-        features = dict(features)
-        for t in range(count if self.config.pixel_write_back else 0):
+        if self.pixel_memory is None:
+            return None
+        memory, changes = dict(features), []
+        for t in range(valid.shape[1]):
             frame = {name: field[:, t] for name, field in features.items()}
-            change = self.read(frame, features, offsets_s[:, t], valid[:, t])
-            for name, field in self.written_back(frame, change).items():
-                features[name] = torch.cat([features[name][:, :t], field[:, None], features[name][:, t + 1 :]], dim=1)
-        return features
+            change = self.read(frame, memory, offsets_s[:, t], valid[:, t])
+            assert change is not None
+            changes.append(change)
+            for name, field in self._written_back(frame, change).items():
+                memory[name] = torch.cat([memory[name][:, :t], field[:, None], memory[name][:, t + 1 :]], dim=1)
+        return torch.stack(changes, dim=1)
 
     def _query_memory(self, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> list[tuple[Tensor, Tensor]]:
         """Mask embeddings and class logits after every decoder layer, as of `MemoryDecoder`."""
@@ -254,11 +250,13 @@ class Time2General(nn.Module):
     def _mask_logits(self, masks: Tensor, frame: FrameFeatures, change: Tensor | None) -> Tensor:
         """Products of mask embeddings (B, Q, d) and the frame's pixels as the memory changed them, (B, Q, H/4, W/4)."""
         masks, pixels = masks * self.mask_scale, frame["mask_features"]
-        logits = masks @ pixels.flatten(1, 2).transpose(-1, -2)
-        if self.pixel_memory is not None and change is not None:
-            # The change has few channels: the embeddings are brought to it instead of it to the mask features.
-            logits = logits + self.pixel_memory.project(masks) @ change.flatten(2)
-        return logits.unflatten(-1, pixels.shape[1:3])
+        size = pixels.shape[1:3]
+        logits = (masks @ pixels.flatten(1, 2).transpose(-1, -2)).unflatten(-1, size)
+        if self.pixel_memory is None or change is None:
+            return logits
+        # The change has few channels: the embeddings are brought to it instead of it to the mask features.
+        changed = self.pixel_memory.placed(change, _rows(frame)).flatten(1, 2).transpose(-1, -2)
+        return logits + (self.pixel_memory.project(masks) @ changed).unflatten(-1, size)
 
     def _decoded(self, mask_logits: Tensor, class_logits: Tensor) -> DecodedClip:
         scores = (semantic_scores if self.hungarian else class_scores)(mask_logits, class_logits)
@@ -271,7 +269,9 @@ class Time2General(nn.Module):
         weight = (valid / valid.sum(dim=1, keepdim=True))[..., None, None]
         return self.query_in(self.queries.shared) + (memory["queries"] * weight).sum(dim=1)
 
-    def decode(self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> DecodedClip:
+    def segment(
+        self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
+    ) -> tuple[DecodedClip, FrameFeatures]:
         """Segment one frame of each clip; the order of the T slots does not matter.
 
         Args:
@@ -280,25 +280,41 @@ class Time2General(nn.Module):
                 the others are read.
             offsets_s: (B, T) seconds of each frame relative to the segmented one, negative for the past.
             valid: (B, T), 1 where the slot holds a frame, 0 where it is to be ignored.
+
+        Returns:
+            What is decoded, and what from now on the memory is to hold of the frame in place of what it did: the
+            features that `features.written_back_names` tells, by their own names.
         """
-        return self.decode_layers(frame, memory, offsets_s, valid, self.read(frame, memory, offsets_s, valid))[-1]
+        change = self.read(frame, memory, offsets_s, valid)
+        decoded = self.decode_layers(frame, memory, offsets_s, valid, change)[-1]
+        return decoded, self._written_back(frame, change)
+
+    def decode(self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> DecodedClip:
+        """As `segment`, with nothing to write back."""
+        return self.segment(frame, memory, offsets_s, valid)[0]
 
     def forward(self, clip: Tensor, times_s: Tensor, reference: int = -1) -> DecodedClip:
         """Segment frame `reference` of whole clips (B, T, 3, H, W) taken at (B, T) seconds.
 
-        With `pixel_write_back`, the frames before it are as a stream that begins with the clip leaves them.
+        With `pixel_write_back`, what the frames before it wrote back is that of a stream which begins with the clip,
+        and lags behind by as many frames as come after the reference.
         """
         batch, frames = clip.shape[:2]
         features = {k: f.unflatten(0, (batch, frames)) for k, f in self.encode(clip.flatten(0, 1)).items()}
         reference %= frames
-        offsets_s = times_s[:, None, :] - times_s[:, :, None]  # row r: every frame relative to r
-        valid = torch.ones_like(offsets_s)
-        memory = self.as_streamed(features, offsets_s, valid.tril(), reference)
-        valid, offsets_s = valid[:, reference], offsets_s[:, reference]
+        offsets_s = times_s[:, None, :] - times_s[:, :, None]  # row t: every frame relative to t
+        valid = torch.ones_like(offsets_s).tril(frames - 1 - reference)
         if not self.config.memory:
             valid = (offsets_s == 0).to(valid)
+        changes = self.read_in_turn(features, offsets_s[:, : reference + 1], valid[:, : reference + 1])
         frame = {name: features[name][:, reference] for name in features}
-        return self.decode(frame, memory, offsets_s, valid)
+        change = None if changes is None else changes[:, reference]
+        return self.decode_layers(frame, features, offsets_s[:, reference], valid[:, reference], change)[-1]
+
+
+def _rows(frame: FrameFeatures) -> int:
+    """Rows of windows in which the frame's pixels read."""
+    return int(frame["mask_features"].shape[1]) // (SUB * WINDOW[0])
 
 
 def _grid(height: int, width: int, device: torch.device) -> Tensor:

@@ -17,26 +17,35 @@ REACH = 2 * WINDOW[0], 2 * WINDOW[1]
 
 
 def windows(tokens: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, W, m, C): disjoint windows of m = 4 x 8 tokens."""
-    rows = tokens.permute(0, 2, 3, 1).unflatten(1, (-1, WINDOW[0])).unflatten(3, (-1, WINDOW[1]))
+    """(B, h, w, C) -> (B, W, m, C): disjoint windows of m = 4 x 8 tokens."""
+    rows = tokens.unflatten(1, (-1, WINDOW[0])).unflatten(3, (-1, WINDOW[1]))
     return rows.transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
-def joined(tokens: Tensor, size: tuple[int, int]) -> Tensor:
-    """(B, W, m, C) -> (B, C, h, w): what `windows` cut."""
-    rows = tokens.unflatten(1, (size[0] // WINDOW[0], -1)).unflatten(3, WINDOW)
-    return rows.transpose(2, 3).flatten(3, 4).flatten(1, 2).permute(0, 3, 1, 2)
+def joined(tokens: Tensor, rows: int) -> Tensor:
+    """(B, W, m, C) -> (B, h, w, C): what `windows` cut, in so many rows of windows."""
+    return tokens.unflatten(1, (rows, -1)).unflatten(3, WINDOW).transpose(2, 3).flatten(3, 4).flatten(1, 2)
 
 
-def seen(tokens: Tensor) -> Tensor:
-    """(B, C, h, w) -> (B, W, n, C): what the windows see, their halo included; the border repeats beyond the image."""
+def seen(tokens: Tensor, rows: int) -> Tensor:
+    """(B, W, m, C) -> (B, W, n, C): what the windows see, their halo included; the border repeats beyond the image."""
+    blocks = tokens.unflatten(1, (rows, -1)).unflatten(3, WINDOW)  # (B, rows, columns, 4, 8, C)
+    for axis, halo in zip((1, 2), HALO, strict=True):
+        blocks = _with_halo(blocks, axis, halo)
+    return blocks.flatten(3, 4).flatten(1, 2)
+
+
+def _with_halo(blocks: Tensor, axis: int, halo: int) -> Tensor:
+    """Lay beside every block that much of its two neighbours along an axis of blocks; `axis + 2` is that of tokens."""
     from torch import cat
-    from torch.nn.functional import pad
 
-    padded = pad(tokens, (HALO[1], HALO[1], HALO[0], HALO[0]), mode="replicate")
-    # A window sees two blocks each way and the next one starts a block later: slices that every engine knows.
-    # Channels go last before that, so that whole runs of tokens are copied.
-    blocks = padded.permute(0, 2, 3, 1).unflatten(1, (-1, WINDOW[0])).unflatten(3, (-1, WINDOW[1]))
-    blocks = cat([blocks[:, :-1], blocks[:, 1:]], dim=2)
-    blocks = cat([blocks[:, :, :, :-1], blocks[:, :, :, 1:]], dim=4)  # (B, rows, 8, columns, 16, C)
-    return blocks.transpose(2, 3).flatten(3, 4).flatten(1, 2)
+    def part(of: slice, tokens: slice) -> Tensor:
+        return blocks[(*(slice(None),) * axis, of, slice(None), tokens)]
+
+    def border(of: slice, tokens: slice) -> Tensor:
+        return cat([part(of, tokens)] * halo, dim=axis + 2)
+
+    first, last = slice(0, 1), slice(-1, None)
+    before = cat([border(first, first), part(slice(0, -1), slice(-halo, None))], dim=axis)
+    after = cat([part(slice(1, None), slice(0, halo)), border(last, last)], dim=axis)
+    return cat([before, blocks, after], dim=axis + 2)

@@ -11,6 +11,7 @@ from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValu
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from t2g_ros.inference.clip_memory import CLIP_SPAN_S
 from t2g_ros.inference.segmenter import OUTPUT_RESOLUTIONS
 from t2g_ros.inference.stability_alarm import StabilityLimits
 from t2g_ros.labels.palettes import PALETTES
@@ -72,7 +73,7 @@ class Settings:
         low=0.0,
         high=60.0,
     )
-    clip_span_s: float = _parameter(0.5, "Seconds that the memory reaches back.", low=0.01, high=60.0)
+    clip_span_s: float = _parameter(CLIP_SPAN_S, "Seconds that the frames in memory span.", low=0.01, high=60.0)
     lag_frames: int = _parameter(
         0, "Frames by which the masks trail the images, so that a mask also knows its future.", low=0, high=16
     )

@@ -40,9 +40,8 @@ class ScoresGraph(nn.Module):
         frame = dict(zip(frame_names(config), features[:own], strict=True))
         buffers = zip(names, features[own:], strict=True)
         memory = {name: buffer.movedim(SLOT_AXIS.get(name, 1), 1) for name, buffer in buffers}
-        change = self.network.read(frame, memory, offsets_s, valid)
-        scores = self.network.decode_layers(frame, memory, offsets_s, valid, change)[-1].scores
-        return scores, *(self.network.written_back(frame, change).values() if self.whole else ())
+        decoded, after = self.network.segment(frame, memory, offsets_s, valid)
+        return decoded.scores, *(after.values() if self.whole else ())
 
 
 class DecodeGraph(nn.Module):

@@ -7,6 +7,7 @@ queries keep their arithmetic: in int8 they cost masks and save nothing.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,13 +18,15 @@ import numpy as np
 
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.model.config import ModelConfig
+from t2g_ros.model.features import LAYOUT, feature_shapes
+from t2g_ros.model.files import sha256
 
 QUANTIZED = ("encoder.", "pixel_decoder.lateral.4", "pixel_decoder.smooth.4", "pixel_memory.")
 """Modules of the network, by how their names begin."""
 SUFFIXES = {"openvino": ".xml", "onnx": ".onnx", "tensorrt": ".onnx"}
 """Of the graph, by engine."""
-INFO = "weights_sha256"
-"""What a graph calls the hash of the weights that it was made of."""
+INFO = "made_of"
+"""What a graph calls the hash that tells what it was made of."""
 
 
 def floats_of(precision: str) -> str:
@@ -35,6 +38,12 @@ def graph_file(weights: Path, size: tuple[int, int], engine: str) -> Path:
     """Where the graph of a network lies for an engine at an input size (height, width)."""
     height, width = size
     return weights.with_name(f"{weights.stem}.int8_{width}x{height}{SUFFIXES[engine]}")
+
+
+def made_of(weights: Path, config: ModelConfig) -> str:
+    """A hash of the weights and of the features that come out, which another version may lay out otherwise."""
+    features = f"{LAYOUT} {feature_shapes(config)}"
+    return hashlib.sha256(sha256(weights) + features.encode()).hexdigest()
 
 
 def parts(weights: Path, size: tuple[int, int], engine: str) -> list[Path]:

@@ -15,7 +15,6 @@ import numpy as np
 
 from t2g_ros.errors import RuntimeUnavailable, T2GError
 from t2g_ros.model.config import ModelConfig
-from t2g_ros.model.files import sha256
 from t2g_ros.runtimes import int8
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def write(graph: onnx.ModelProto, weights: Path, config: ModelConfig) -> Path:
     from onnx import helper
 
     properties = {entry.key: entry.value for entry in graph.metadata_props}
-    helper.set_model_props(graph, properties | {"precision": "int8", int8.INFO: sha256(weights).hex()})
+    helper.set_model_props(graph, properties | {"precision": "int8", int8.INFO: int8.made_of(weights, config)})
     file = int8.graph_file(weights, config.input_size, "onnx")
     try:
         with TemporaryDirectory(dir=file.parent, prefix=f".{file.stem}-") as scratch:
@@ -112,13 +111,13 @@ def file_of(weights: Path, config: ModelConfig) -> Path:
     """The file of the graph `encode` of a network, quantized before.
 
     Raises:
-        RuntimeUnavailable: there is none for this input size, or it is not of these weights.
+        RuntimeUnavailable: there is none for this input size, or it is not of these weights and this version.
     """
     file = int8.found(weights, config, "onnx")
     # The hash is text in the file's last field, so this needs no ONNX, and finds files that were cut off.
-    if sha256(weights).hex().encode() not in file.read_bytes():
+    if int8.made_of(weights, config).encode() not in file.read_bytes():
         raise RuntimeUnavailable(
-            f"precision int8: {file}: is damaged, or was quantized from other weights than {weights.name}; "
-            f"{int8.command(weights, config, 'onnx')}"
+            f"precision int8: {file}: is damaged, or was quantized from other weights than {weights.name} or by "
+            f"another version; {int8.command(weights, config, 'onnx')}"
         )
     return file

@@ -12,7 +12,6 @@ import openvino as ov
 
 from t2g_ros.errors import RuntimeUnavailable, T2GError
 from t2g_ros.model.config import ModelConfig
-from t2g_ros.model.files import sha256
 from t2g_ros.runtimes import int8
 
 PRODUCTS = ("Convolution", "GroupConvolution", "MatMul")
@@ -56,7 +55,7 @@ def write(graph: ov.Model, weights: Path, config: ModelConfig) -> Path:
     Raises:
         T2GError: it cannot be written there.
     """
-    graph.set_rt_info(sha256(weights).hex(), RT_INFO)
+    graph.set_rt_info(int8.made_of(weights, config), RT_INFO)
     file = int8.graph_file(weights, config.input_size, "openvino")
     try:
         with TemporaryDirectory(dir=file.parent, prefix=f".{file.stem}-") as scratch:
@@ -73,15 +72,18 @@ def read(core: ov.Core, weights: Path, config: ModelConfig) -> ov.Model:
     """The graph `encode` of a network, quantized before.
 
     Raises:
-        RuntimeUnavailable: there is none for this input size, or it is of other weights, or it cannot be read.
+        RuntimeUnavailable: there is none for this input size, or it is of other weights or another version, or it can
+            not be read.
     """
     file, how = int8.found(weights, config, "openvino"), int8.command(weights, config, "openvino")
     try:
         graph = core.read_model(file)
-        made_of = graph.get_rt_info(RT_INFO).astype(str)
+        made_of = graph.get_rt_info(RT_INFO).astype(str) if graph.has_rt_info(RT_INFO) else ""
     except RuntimeError as error:
         found = " ".join(str(error).split())
         raise RuntimeUnavailable(f"precision int8: {file}: cannot be read ({found}); {how}") from error
-    if made_of != sha256(weights).hex():
-        raise RuntimeUnavailable(f"precision int8: {file}: was quantized from other weights than {weights.name}; {how}")
+    if made_of != int8.made_of(weights, config):
+        raise RuntimeUnavailable(
+            f"precision int8: {file}: was quantized from other weights than {weights.name} or by another version; {how}"
+        )
     return graph

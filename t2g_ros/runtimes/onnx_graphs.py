@@ -174,9 +174,8 @@ def _fold(model: onnx.ModelProto) -> None:
     while before != len(graph.node):  # shapes that became constants let more be known
         before = len(graph.node)
         inferred = shape_inference.infer_shapes(_without_weights(model), data_prop=True).graph
-        sizes = {
-            v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in [*inferred.value_info, *inferred.input]
-        }
+        known = [*inferred.value_info, *inferred.input, *inferred.output]
+        sizes = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in known}
         kept = []
         for node in graph.node:
             size = sizes.get(node.input[0]) if node.op_type == "Shape" else None

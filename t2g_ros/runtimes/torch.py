@@ -180,11 +180,9 @@ class TorchRuntime:
 
         `when` is (2, T), offsets and what is valid.
         """
-        arguments = frame, self._memory, when[:1], when[1:]
         with self._autocast():
-            change = self._network.read(*arguments)
-            scores = self._network.decode_layers(*arguments, change)[-1].scores.float()
-            return scores, self._network.written_back(frame, change)
+            decoded, after = self._network.segment(frame, self._memory, when[:1], when[1:])
+            return decoded.scores.float(), after
 
     def _write_back(self, after: dict[str, Tensor], slot: int) -> None:
         for name, values in after.items():

@@ -31,24 +31,20 @@ def decode_causally(
         Per decoder layer, with an axis R of the references after B.
     """
     t = times_s.shape[1]
-    past, own = torch.ones(t, t).tril(-1).to(times_s), torch.eye(t).to(times_s)
-    valid = past * _kept(network, (t, t), drop, draws).to(times_s) + own
+    past = torch.ones(t, t).tril(-1).to(times_s)
+    valid = past * _kept(network, (t, t), drop, draws).to(times_s) + torch.eye(t).to(times_s)
     offsets = times_s[:, None, :] - times_s[:, :, None]  # row r: every frame relative to r
-    settled = network.as_streamed(features, offsets, valid, t - 1)
-    valid, offsets, own = valid[:, references], offsets[:, references], own[references]
+    changes = network.read_in_turn(features, offsets, valid)
+    valid, offsets = valid[:, references], offsets[:, references]
     shape = valid.shape[:2]  # (B, R)
-
-    def held(name: str) -> Tensor:
-        """What the memory of every reference holds, (B, R, T, ...): the reference itself is not settled yet."""
-        if settled[name] is features[name]:
-            return features[name][:, None].expand(*shape, *features[name].shape[1:])
-        itself = own.bool().unflatten(-1, (-1, *(1,) * (features[name].dim() - 2)))
-        return torch.where(itself, features[name][:, None], settled[name][:, None])
-
-    memory = {name: held(name).flatten(0, 1) for name in features if name not in FRAME_NAMES}
+    memory = {
+        name: f[:, None].expand(*shape, *f.shape[1:]).flatten(0, 1)
+        for name, f in features.items()
+        if name not in FRAME_NAMES
+    }
     frames = {name: f[:, references].flatten(0, 1) for name, f in features.items() if name in FRAME_NAMES}
-    when = offsets.flatten(0, 1), valid.flatten(0, 1)
-    layers = network.decode_layers(frames, memory, *when, network.read(frames, memory, *when))
+    change = None if changes is None else changes[:, references].flatten(0, 1)
+    layers = network.decode_layers(frames, memory, offsets.flatten(0, 1), valid.flatten(0, 1), change)
     return [DecodedClip(*(x.float().unflatten(0, shape) for x in layer)) for layer in layers]
 
 

@@ -15,7 +15,7 @@ from t2g_ros.drawing import overlay
 from t2g_ros.evaluation.metrics.confusion import ConfusionMatrix
 from t2g_ros.evaluation.metrics.consistency import VideoConsistency
 from t2g_ros.evaluation.metrics.flicker import StableFlicker
-from t2g_ros.inference.clip_memory import ClipMemory
+from t2g_ros.inference.clip_memory import CLIP_SPAN_S, ClipMemory
 from t2g_ros.inference.scaling import to_input
 from t2g_ros.labels import IGNORE, remap_table, space
 from t2g_ros.model.time2general import FrameFeatures, Time2General, resolve
@@ -24,8 +24,6 @@ from t2g_ros.training.config import ValidationConfig
 from t2g_ros.training.drives import Drive, open_footage
 from t2g_ros.types import NS_PER_S
 
-CLIP_SPAN_S = 0.3
-"""Seconds that the memory of a stream reaches back, as the node's by default."""
 MAX_GAP_S = 2.0
 """A longer pause empties it, as the node's by default."""
 WINDOW = 8
@@ -110,11 +108,9 @@ class Validation:
         """Segment one frame from the clip in memory and compare it with its labels, if it has any."""
         memory = {name: torch.stack([features[name] for features in clip], dim=1) for name in frame}
         times = torch.from_numpy(np.stack([offsets_s, valid])).to(frame["mask_features"])
-        when = times[:1], times[1:]
-        change = network.read(frame, memory, *when)
-        scores = network.decode_layers(frame, memory, *when, change)[-1].scores
-        frame.update(network.written_back(frame, change))
-        labels = np.take(self.table, resolve(scores)[0][0].cpu().numpy())
+        decoded, after = network.segment(frame, memory, times[:1], times[1:])
+        frame.update(after)
+        labels = np.take(self.table, resolve(decoded.scores)[0][0].cpu().numpy())
         size = truth.shape[1], truth.shape[0]
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT).astype(np.uint8)
         known = bool((truth != IGNORE).any())

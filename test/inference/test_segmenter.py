@@ -25,10 +25,12 @@ EPOCH_NS = 1_700_000_000 * NS_PER_S
 WORLD = cv2.resize(np.random.default_rng(0).integers(0, 256, (8, 64, 3), dtype=np.uint8), (1024, 128))
 
 
-@pytest.fixture(scope="module", params=["torch", "openvino"])
-def runtime(request: pytest.FixtureRequest, random_model: Path) -> Runtime:
-    pytest.importorskip(request.param)
-    return load_runtime(random_model, runtime=request.param, precision="f32", input_size=SIZE, threads=1)
+@pytest.fixture(scope="module", params=[("torch", "random_model"), ("openvino", "write_back_model")], ids="-".join)
+def runtime(request: pytest.FixtureRequest) -> Runtime:
+    name, model = request.param
+    pytest.importorskip(name)
+    weights = request.getfixturevalue(model)
+    return load_runtime(weights, runtime=name, precision="f32", input_size=SIZE, threads=1)
 
 
 @pytest.fixture
@@ -62,6 +64,20 @@ def assert_same_masks(found: Segmentation, expected: Segmentation) -> None:
 def test_streaming_equals_the_whole_clip(
     random_model: Path, monkeypatch: pytest.MonkeyPatch, rate_hz: float, lag: int
 ) -> None:
+    assert_streaming_equals_the_whole_clip(random_model, monkeypatch, rate_hz, lag, frames=36)
+
+
+@pytest.mark.parametrize(("rate_hz", "lag"), [(4.0, 0), (2.0, 2)])
+def test_what_streaming_writes_back_is_what_the_whole_clip_does(
+    write_back_model: Path, monkeypatch: pytest.MonkeyPatch, rate_hz: float, lag: int
+) -> None:
+    """As long as all frames of the stream are in memory; later ones have read some that are forgotten."""
+    assert_streaming_equals_the_whole_clip(write_back_model, monkeypatch, rate_hz, lag, frames=5)
+
+
+def assert_streaming_equals_the_whole_clip(
+    model: Path, monkeypatch: pytest.MonkeyPatch, rate_hz: float, lag: int, frames: int
+) -> None:
     scores: list[torch.Tensor] = []
 
     def keep(found: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -70,11 +86,11 @@ def test_streaming_equals_the_whole_clip(
 
     resolve = torch_runtime.resolve
     monkeypatch.setattr(torch_runtime, "resolve", keep)
-    runtime = load_runtime(random_model, runtime="torch", precision="f32", input_size=SIZE, threads=1)
+    runtime = load_runtime(model, runtime="torch", precision="f32", input_size=SIZE, threads=1)
     segmenter = StreamSegmenter(runtime, clip_span_s=1.0, lag=lag)
-    network, twin = load_model(random_model), ClipMemory(runtime.slots, 1.0, lag)
+    network, twin = load_model(model), ClipMemory(runtime.slots, 1.0, lag)
     by_stamp: dict[int, Frame] = {}
-    for one in stream(36, rate_hz):
+    for one in stream(frames, rate_hz):
         by_stamp[one.stamp_ns] = one
         twin.claim(one.stamp_ns)
         scores.clear()
@@ -93,8 +109,8 @@ def test_streaming_equals_the_whole_clip(
 
 
 def test_the_memory_changes_the_mask(segmenter: StreamSegmenter, runtime: Runtime) -> None:
-    *_, with_past = segment(segmenter, *stream(15))
-    (alone,) = segment(StreamSegmenter(runtime), frame(1.4))
+    *_, with_past = segment(segmenter, *stream(15, 15))
+    (alone,) = segment(StreamSegmenter(runtime), frame(14 / 15))
     assert (with_past.clip_frames, alone.clip_frames) == (5, 1)
     assert (with_past.labels != alone.labels).mean() > 0.01
 

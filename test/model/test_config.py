@@ -67,6 +67,10 @@ def test_a_config_of_the_first_release_still_loads(tmp_path: Path) -> None:
             "pixel_memory: false\npixel_write_back: true\n",
             "pixel_write_back is True, expected false where pixel_memory is",
         ),
+        (
+            "assignment: hungarian\npixel_write_back: true\n",
+            "pixel_write_back is True, expected false with assignment: hungarian",
+        ),
         ("stability_queries: false\ntext: {}\n", "text is .*, expected null where stability_queries is false"),
         ("- a\n- b\n", "found list, expected a mapping"),
         ("", "found NoneType, expected a mapping"),

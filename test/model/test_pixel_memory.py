@@ -10,6 +10,7 @@ from t2g_ros.model.pixel_memory import LARGEST_LOG_SHARPNESS, PixelMemory
 
 WIDTH, KEYS, VALUES = 12, 6, 3
 SIZE = (32, 48)  # stride 4: four by three windows of 4 x 8 tokens at stride 8
+ROWS, COLUMNS = 4, 3
 
 
 @pytest.fixture
@@ -37,7 +38,13 @@ def reread(
     memory: PixelMemory, own: dict[str, Tensor], kept: list[dict[str, Tensor]], offsets_s: Tensor, valid: Tensor
 ) -> Tensor:
     keys, values = (torch.stack([frame[name] for frame in kept], dim=1) for name in ("pixel_keys", "pixel_values"))
-    return memory.read(own["pixel_queries"], own["pixel_present"], keys, values, offsets_s, valid)
+    change = memory.read(own["pixel_queries"], own["pixel_present"], keys, values, offsets_s, valid)
+    return placed(memory, change)
+
+
+def placed(memory: PixelMemory, tokens: Tensor) -> Tensor:
+    """(1, dv, h, w) of (1, W, m, 4 dv)."""
+    return memory.placed(tokens, tokens.shape[1] // COLUMNS).permute(0, 3, 1, 2)
 
 
 def brute_force(memory: PixelMemory, clip: Tensor, offsets_s: Tensor) -> Tensor:
@@ -115,15 +122,25 @@ def test_what_is_written_back_averages_beyond_the_clip(memory: PixelMemory) -> N
         before = memory.remember(scene)
         for _ in range(40):
             own = memory.remember(scene + 0.3 * torch.randn(scene.shape, generator=noise))
-            change = reread(memory, own, [before, own], *when)
-            became.append(own["pixel_present"].permute(0, 3, 1, 2) + change)
+            present = own["pixel_present"]
+            keys, values = (torch.stack([f[name] for f in (before, own)], 1) for name in ("pixel_keys", "pixel_values"))
+            change = memory.read(own["pixel_queries"], present, keys, values, *when)
+            became.append(present + change)
             before = own
             if write_back:
-                before = own | {"pixel_values": memory.written_back(own["pixel_present"], change)}
+                before = own | {"pixel_values": memory.written_back(present, change, ROWS)}
         return float(torch.stack(became[8:]).std(dim=0).mean())
 
     with torch.no_grad():
         assert variation(write_back=True) < 0.8 * variation(write_back=False)
+
+
+def test_what_is_no_number_is_not_written_back(memory: PixelMemory) -> None:
+    with torch.no_grad():
+        own = memory.remember(frames(1)[:, 0])
+        change = torch.full_like(own["pixel_present"], torch.nan)
+        written = memory.written_back(own["pixel_present"], change, ROWS)
+    torch.testing.assert_close(written, own["pixel_values"])
 
 
 def test_what_an_invalid_slot_holds_changes_nothing(memory: PixelMemory) -> None:

@@ -43,14 +43,15 @@ def decode(network: Time2General, f: FrameFeatures, offsets_s: Tensor, valid: Te
         return network.decode({name: field[:, reference] for name, field in f.items()}, f, offsets_s, valid).scores
 
 
-def decoded_before(network: Time2General, f: FrameFeatures, t: int) -> FrameFeatures:
-    """What is in memory once frame `t` was segmented from those until then, as `decode`'s caller replaces it."""
+def decoded_before(network: Time2General, f: FrameFeatures, t: int, lag: int) -> FrameFeatures:
+    """What is in memory once frame `t` was segmented, with `lag` frames after it in memory."""
     held, frame = {name: field.clone() for name, field in f.items()}, {name: field[:, t] for name, field in f.items()}
-    until_then = torch.arange(T)[None] <= t
+    until_then = torch.arange(T)[None] <= t + lag
     with torch.inference_mode():
-        change = network.read(frame, held, TIMES_S - TIMES_S[:, t, None], until_then.float())
-        for name, field in network.written_back(frame, change).items():
-            held[name][:, t] = field
+        _, after = network.segment(frame, held, TIMES_S - TIMES_S[:, t, None], until_then.float())
+    assert after
+    for name, field in after.items():
+        held[name][:, t] = field
     return held
 
 
@@ -99,7 +100,7 @@ def test_frame_by_frame_equals_the_whole_clip(
     with torch.inference_mode():
         whole = network(clip, TIMES_S, reference).scores
     for t in range(reference % T if network.config.pixel_write_back else 0):
-        features = decoded_before(network, features, t)
+        features = decoded_before(network, features, t, lag=T - 1 - reference % T)
     streamed = decode(network, features, TIMES_S - TIMES_S[:, reference, None], torch.ones(1, T), reference)
     torch.testing.assert_close(streamed, whole, atol=1e-4, rtol=0)
     if network.config.pixel_write_back and reference:

@@ -45,7 +45,7 @@ def test_a_target_that_cannot_be_met_leads_to_the_last_level_and_a_warning(bench
 
 
 def test_a_target_that_is_met_changes_nothing(bench: Bench, start_node: Start) -> None:
-    start_node(target_latency_ms=60000.0, **ENGINE)
+    start_node(target_latency_ms=60000.0, clip_span_s=0.5, **ENGINE)
     bench.ready()
     for i in range(12):
         bench.segment(bench.image(i))

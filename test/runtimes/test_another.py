@@ -73,6 +73,15 @@ def test_scores_are_of_the_streams_own_memory(runtime: Runtime) -> None:
     assert (first != second).any()
 
 
+def test_a_mask_is_written_back_and_scores_are_not(runtime: Runtime) -> None:
+    offsets_s, valid = np.zeros(runtime.slots, np.float32), np.eye(1, runtime.slots, dtype=np.float32)[0]
+    runtime.encode(np.random.default_rng(0).integers(0, 256, (*runtime.input_size, 3), np.uint8), 0)
+    before, again = (runtime.decode_scores(0, offsets_s, valid) for _ in range(2))
+    np.testing.assert_array_equal(again, before)
+    runtime.decode(0, offsets_s, valid)
+    assert np.abs(runtime.decode_scores(0, offsets_s, valid) - before).max() > 0.01
+
+
 def test_another_stream_has_as_much_memory_and_the_same_engine(runtime: Runtime) -> None:
     other = runtime.another()
     for key in ("name", "precision", "device", "model_name", "labels", "input_size", "slots", "memory_bytes"):

@@ -13,7 +13,7 @@ from t2g_ros.cli import main
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.inference.segmenter import StreamSegmenter
 from t2g_ros.model.shipped import resolve_model
-from t2g_ros.runtimes import Runtime, load_runtime
+from t2g_ros.runtimes import Runtime, int8, load_runtime
 from t2g_ros.runtimes.int8 import QUANTIZED
 from t2g_ros.runtimes.recovery import load_recovering
 from t2g_ros.sources import open_source
@@ -133,7 +133,7 @@ def test_it_is_exported_with_a_decode_in_f32(quantized: Path, tmp_path: Path) ->
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_what_cannot_be_had_is_told_with_the_command_that_makes_it(
-    quantized: Path, random_model: Path, tmp_path: Path, engine: str
+    quantized: Path, random_model: Path, tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = copied(random_model, tmp_path)
     file = graph(model, engine)
@@ -152,6 +152,13 @@ def test_what_cannot_be_had_is_told_with_the_command_that_makes_it(
         weights.write(bytes([byte ^ 1]))
     with pytest.raises(RuntimeUnavailable, match=rf"{file}: .*was quantized from other weights .*; {command}"):
         in_int8(model, engine)
+    shutil.copy(random_model, model)
+    in_int8(model, engine)
+    with monkeypatch.context() as patch:
+        patch.setattr(int8, "LAYOUT", int8.LAYOUT + 1)
+        patch.setenv("T2G_CACHE_DIR", str(tmp_path / "cache"))  # what was compiled of this version is kept
+        with pytest.raises(RuntimeUnavailable, match=rf"{file}: .*by another version; {command}"):
+            in_int8(model, engine)
     file.write_text("<net")
     with pytest.raises(RuntimeUnavailable, match=rf"{file}: (cannot be read|is damaged).*; {command}"):
         in_int8(model, engine)

@@ -46,7 +46,7 @@ def tensor_types(values: "list[onnx.ValueInfoProto]") -> dict[str, str]:
 
 @pytest.mark.parametrize(
     ("model", "precision"),
-    [("random_model", "f32"), ("random_model", "f16"), ("random_model", "bf16"), ("large_model", "f32")],
+    [("write_back_model", "f32"), ("write_back_model", "f16"), ("write_back_model", "bf16"), ("large_model", "f32")],
 )
 @pytest.mark.parametrize("name", GRAPHS)
 def test_tensorrt_takes_every_operator(
@@ -75,6 +75,16 @@ def test_uint8_is_cast_from_and_to_floats_at_the_edge(export: Export, random_mod
     for output in edge - {"rgb"}:
         assert makers[output].op_type == "Cast"
         assert inner[makers[output].input[0]] == "FLOAT"
+
+
+def test_what_is_written_back_has_a_name_and_the_type_of_what_it_replaces(
+    export: Export, write_back_model: Path
+) -> None:
+    for precision, kind in (("f32", "FLOAT"), ("f16", "FLOAT16"), ("bf16", "BFLOAT16")):
+        graph = export(write_back_model, "decode", precision).graph
+        types = tensor_types([*graph.input, *graph.output])
+        assert [o.name for o in graph.output] == ["labels", "confidence", "pixel_values_after"]
+        assert types["pixel_values_after"] == types["pixel_values"] == kind
 
 
 def test_a_graph_says_what_it_is(export: Export, random_model: Path) -> None:

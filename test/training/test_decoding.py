@@ -33,10 +33,9 @@ def test_what_is_written_back_is_trained_through(write_back_model: Path) -> None
     # The last frame reads the second one only, which has read the first.
     offsets_s = torch.zeros(1, 3, 3)
     valid = torch.tensor([[[1.0, 0, 0], [1, 1, 0], [0, 1, 1]]])
-    settled = network.as_streamed(features, offsets_s, valid, 2)
-    last = {name: f[:, 2] for name, f in features.items()}
-    change = network.read(last, settled, offsets_s[:, 2], valid[:, 2])
-    change.square().sum().backward()
+    changes = network.read_in_turn(features, offsets_s, valid)
+    assert changes is not None
+    changes[:, 2].square().sum().backward()
     gradient = features["pixel_values"].grad
     assert gradient is not None
     assert gradient[:, 0].abs().sum() > 0

@@ -47,20 +47,20 @@ def test_single_frames_that_are_right_have_an_miou_of_1(drive: Path, random_mode
 
 @pytest.mark.parametrize("model", ["random_model", "write_back_model"])
 def test_a_stream_is_segmented_as_a_live_one(drive: Path, model: str, request: pytest.FixtureRequest) -> None:
-    random_model = request.getfixturevalue(model)
     """Labels made by the node's own segmenter, with its memory: the validation has to agree in every pixel."""
     import cv2
 
+    path: Path = request.getfixturevalue(model)
     for index, file in enumerate(sorted((drive / "images").iterdir())):
         for folder in ("images", "labels"):
             (drive / folder / file.name).rename(drive / folder / f"a_{6 * index:05d}.png")
-    segmenter = StreamSegmenter(load_runtime(random_model, runtime="torch", precision="f32", threads=1))
+    segmenter = StreamSegmenter(load_runtime(path, runtime="torch", precision="f32", threads=1))
     for index, file in enumerate(sorted((drive / "images").iterdir())):
         rgb = cv2.cvtColor(cv2.imread(str(file)), cv2.COLOR_BGR2RGB)
         segmentation = segmenter.step(Frame(rgb, index * NS_PER_S // 5))
         assert segmentation is not None
         cv2.imwrite(str(drive / "labels" / file.name), segmentation.labels)
-    network = load_model(random_model).to(memory_format=torch.channels_last)  # as the engine rounds
+    network = load_model(path).to(memory_format=torch.channels_last)  # as the engine rounds
     stream = validation(drive, labels="cityscapes19", every_nth=1, stream=True)
     assert stream.name == f"{drive.parent.name}_drive_stream"
     found = stream.figures(network)
