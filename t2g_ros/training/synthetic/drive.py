@@ -16,7 +16,7 @@ from t2g_ros.training.synthetic.raster import SUPERSAMPLE, paint, painting_order
 from t2g_ros.training.synthetic.sampling import Samples
 from t2g_ros.training.synthetic.shading import Shader
 from t2g_ros.training.synthetic.shadows import Shadows
-from t2g_ros.training.synthetic.street import Street
+from t2g_ros.training.synthetic.street import Street, has_trams
 from t2g_ros.training.synthetic.styles import draw_style
 from t2g_ros.training.synthetic.surfaces import joined
 from t2g_ros.training.synthetic.traffic import BEHIND_M, Traffic
@@ -44,7 +44,7 @@ class Drive:
         self.seed, self.size = seed, size
         self.style = draw_style(style, seed)
         rng = np.random.default_rng((seed, 1))
-        self.street = Street.draw(rng)
+        self.street = Street.draw(rng, has_trams(seed))
         lane = int(rng.integers(self.street.lanes))
         self.ego = Ego(rng, self.street.drives_on * (lane + 0.5) * self.street.lane_m)
         self.traffic = Traffic(seed, self.street, self.ego)

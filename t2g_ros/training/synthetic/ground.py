@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from t2g_ros.training.synthetic import textures
 from t2g_ros.training.synthetic.street import Street
 from t2g_ros.training.synthetic.surfaces import GROUND_LAYER, Builder, Paint
+from t2g_ros.training.synthetic.trams import rails
 
 KERB_M = 0.12
 FAR_M = 220.0
@@ -79,6 +80,9 @@ def _markings(
         angle = np.arange(12) * np.pi / 6
         cover = np.stack([x + 0.33 * np.cos(angle), 0 * angle, z + 0.33 * np.sin(angle)], axis=-1)
         b.face(cover, Paint("road", (0.22, 0.2, 0.19), tile=textures.ASPHALT, scale=(1, 1)), (x, -1, z))
+    if street.trams:
+        for x in street.rails_x:
+            rails(b, x, z0, z1)
     paint = Paint("road", street.marking, tile=textures.ASPHALT, scale=(4, 4))
     white = Paint("road", (0.84, 0.84, 0.83), tile=textures.ASPHALT, scale=(4, 4))
     begin = start + (4.0 if start > z0 else 0.0)

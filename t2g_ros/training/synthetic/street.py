@@ -31,6 +31,8 @@ class Street:
     parked: float
     busy: float
     """Traffic and people, 0 to 1."""
+    trams: bool
+    """Whether trams run in the lanes at the middle."""
     leaf: NDArray[np.floating]
     marking: NDArray[np.floating]
     asphalt: NDArray[np.floating]
@@ -38,8 +40,8 @@ class Street:
     grass: NDArray[np.floating]
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Street:
-        """A street at random."""
+    def draw(cls, rng: np.random.Generator, trams: bool) -> Street:
+        """A street at random, but for whether trams run in it."""
         lanes = int(rng.choice([1, 1, 2]))
         grey = rng.uniform(0.26, 0.5)
         return cls(
@@ -58,6 +60,7 @@ class Street:
             greenery=rng.uniform(0.15, 1.0),
             parked=rng.uniform(0.1, 0.85),
             busy=rng.uniform(0.35, 1.0),
+            trams=trams,
             leaf=np.array([rng.uniform(0.28, 0.44), rng.uniform(0.39, 0.48), rng.uniform(0.16, 0.27)]),
             marking=np.array([0.86, 0.86, 0.84]) if rng.random() < 0.75 else np.array([0.85, 0.68, 0.2]),
             asphalt=grey * rng.uniform(0.985, 1.015, 3),
@@ -84,6 +87,11 @@ class Street:
         """The line of the house fronts behind the yards."""
         return self.border_x + 0.8 + self.yard_m
 
+    @property
+    def rails_x(self) -> tuple[float, float]:
+        """Middles of the two tracks, where there are trams."""
+        return -0.5 * self.lane_m, 0.5 * self.lane_m
+
     @cached_property
     def strips_x(self) -> NDArray[np.floating]:
         """Borders between the strips that things stand in, ascending (see raster.painting_order)."""
@@ -92,6 +100,11 @@ class Street:
         half += [self.kerb_x, self.walk_x, self.border_x, self.border_x + 0.8, self.front_x, self.front_x + 14]
         right = np.unique(half)
         return np.concatenate([-right[::-1], [0.0], right])
+
+
+def has_trams(seed: int) -> bool:
+    """Whether trams run in the street of this drive."""
+    return bool(np.random.default_rng((seed, 23)).random() < 0.25)
 
 
 def has_crossing(seed: int, index: int) -> bool:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from t2g_ros.training.synthetic import people, vehicles
+from t2g_ros.training.synthetic import people, trams, vehicles
 from t2g_ros.training.synthetic.camera import Ego
 from t2g_ros.training.synthetic.street import Street, has_crossing
 from t2g_ros.training.synthetic.surfaces import placed
@@ -48,6 +48,15 @@ def _vehicle(rng: np.random.Generator) -> Callable[[float], Model]:
     if kind < 0.25:
         return _still(people.motorcycle(rng.uniform(0.1, 0.7, 3), people.Looks.draw(rng)))
     return _still(vehicles.car(rng))
+
+
+def _tram(rng: np.random.Generator) -> Callable[[float], Model]:
+    return _still(trams.tram(rng))
+
+
+def _trams(stream: Stream) -> Stream:
+    """Trams in place of a lane's vehicles, so far apart that none runs into another."""
+    return replace(stream, gap_m=2 * trams.LONGEST_M, share=0.9, make=_tram, wander_m=0.03)
 
 
 def _walker(rng: np.random.Generator) -> Callable[[float], Model]:
@@ -121,12 +130,15 @@ def _streams(rng: np.random.Generator, street: Street, ego: Ego) -> list[Stream]
     keep, lane, busy = street.drives_on, street.lane_m, street.busy
     streams = []
     for k in range(street.lanes):
+        on_rails = street.trams and k == 0
         x = -keep * (k + 0.5) * lane
-        streams.append(Stream(k, x, -rng.uniform(6, 13), rng.uniform(16, 30), 0.75 * busy, _vehicle))
+        oncoming = Stream(k, x, -rng.uniform(6, 13), rng.uniform(16, 30), 0.75 * busy, _vehicle)
+        streams.append(_trams(oncoming) if on_rails else oncoming)
         x = keep * (k + 0.5) * lane
         if abs(x - ego.lane_x) > 0.5:
             speed = ego.speed * rng.uniform(0.6, 1.25)
-            streams.append(Stream(10 + k, x, speed, rng.uniform(18, 32), 0.65 * busy, _vehicle))
+            ours = Stream(10 + k, x, speed, rng.uniform(18, 32), 0.65 * busy, _vehicle)
+            streams.append(_trams(ours) if on_rails else ours)
     edge = street.lanes * lane - 0.45
     if street.lane_m > 3.3 and abs(ego.lane_x) + 2.2 < edge + 0.45:
         streams.append(Stream(20, keep * edge, rng.uniform(3, 5), 26.0, 0.6 * busy, _cyclist))
