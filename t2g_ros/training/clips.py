@@ -18,6 +18,7 @@ from t2g_ros.training.clip import RawClip
 from t2g_ros.training.copy_paste import paste
 from t2g_ros.training.drives import Drive, Footage
 from t2g_ros.training.rare_classes import RareClassSampler
+from t2g_ros.training.rendered_movers import RenderedMovers
 
 VIDEO_STRIDES = (1, 2, 3, 4, 5)
 """Frame strides of clips of a video (Time2General)."""
@@ -110,6 +111,7 @@ class StillClips:
         strides: to draw from, in units of 1/30 s.
         rare: as of `VideoClips`.
         paste: probability that a rare class of another image is pasted in; needs `rare`.
+        movers: what moves in rendered drives, if it is pasted in, and the probability of that.
     """
 
     def __init__(
@@ -118,12 +120,14 @@ class StillClips:
         strides: tuple[int, ...] = STRIDES,
         rare: RareClassSampler | None = None,
         paste: float = 0.0,
+        movers: tuple[RenderedMovers, float] | None = None,
     ) -> None:
         self.space = footage.space
         self.fingerprint = footage.fingerprint
         self.strides = strides
         self.anchors = _Anchors(footage, rare)
         self.paste = paste
+        self.movers = movers
 
     def clip(self, rng: np.random.Generator, frames: int) -> RawClip:
         """The same image `frames` times, a random stride apart."""
@@ -133,6 +137,9 @@ class StillClips:
             other, there, wanted = self.anchors.draw(rng)
             assert wanted is not None, "pasting needs rare-class sampling"
             image, labels = paste(image, labels, *other.load(there), wanted, rng)
+        if self.movers is not None and rng.random() < self.movers[1]:
+            image, labels, shown = self.movers[0].paste(image, labels, rng)
+            wanted = wanted if shown is None else shown
         times = np.arange(frames) * rng.choice(self.strides) / BASE_FPS
         return RawClip([image] * frames, [labels] * frames, times, self.space, True, wanted_class=wanted)
 

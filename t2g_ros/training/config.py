@@ -67,10 +67,12 @@ class SourceConfig(DataConfig):
     1, 2, 3, 5, 10, 15 of the others."""
     paste: float = 0.0
     """Of `stills`: probability that what a rare class covers in another image is pasted in."""
+    paste_rendered: float = 0.0
+    """Of `stills`: probability that the large vehicles and cycles of a rendered drive are pasted in."""
     styles: tuple[str, ...] = ("day", "dusk", "night", "rain", "fog")
     """Domains of `rendered` drives."""
     seeds: tuple[int, int] = (1000, 2000)
-    """Half-open range of seeds of `rendered` drives."""
+    """Half-open range of seeds of `rendered` drives, and of those that are pasted from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +160,11 @@ class TrainConfig:
         for index, source in enumerate(self.sources):
             if source.kind not in KINDS:
                 raise ConfigError(f"sources[{index}]: kind is '{source.kind}', expected one of {', '.join(KINDS)}")
+            if source.paste_rendered and source.kind != "stills":
+                raise ConfigError(
+                    f"sources[{index}]: paste_rendered is {source.paste_rendered}, expected 0: only stills are pasted "
+                    "into"
+                )
             if source.paste and (source.kind != "stills" or not self.rare_class_temperature):
                 raise ConfigError(
                     f"sources[{index}]: paste is {source.paste}, expected 0: only stills are pasted into, and which "

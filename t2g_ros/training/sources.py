@@ -17,6 +17,7 @@ from t2g_ros.training.clips import (
 from t2g_ros.training.config import SourceConfig, TrainConfig
 from t2g_ros.training.drives import Footage, open_footage, supervision
 from t2g_ros.training.rare_classes import RareClassSampler, count_classes
+from t2g_ros.training.rendered_movers import RenderedMovers
 from t2g_ros.training.synthetic import render_clip
 
 
@@ -44,7 +45,11 @@ def _open(source: SourceConfig, config: TrainConfig, base: Path, cache: Path | N
     rare = _rare_classes(source, config, footage, cache) if config.rare_class_temperature > 0 else None
     if source.kind == "video":
         return VideoClips(footage, source.strides or VIDEO_STRIDES, rare)
-    return StillClips(footage, source.strides or STRIDES, rare, source.paste)
+    movers = None
+    if source.paste_rendered:
+        _, table = supervision(CITYSCAPES19, footage.space, f"rendered drives, pasted into {base / source.path}")
+        movers = RenderedMovers(source.seeds, table), source.paste_rendered
+    return StillClips(footage, source.strides or STRIDES, rare, source.paste, movers)
 
 
 def _rare_classes(source: SourceConfig, config: TrainConfig, footage: Footage, cache: Path | None) -> RareClassSampler:

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from t2g_ros.labels import CAMVID11, CITYSCAPES19, IGNORE
+from t2g_ros.labels.groups import remap_table
+from t2g_ros.training.batches import Batches
+from t2g_ros.training.config import ConfigError, load_train_config
+from t2g_ros.training.rendered_movers import CLASSES, RenderedMovers
+from t2g_ros.training.sources import open_sources
+
+SEEDS = (1000, 1040)
+ROAD = CITYSCAPES19.id_of("road")
+SAME = np.arange(256, dtype=np.uint8)
+
+
+def pasted(table: np.ndarray = SAME, count: int = 16) -> list[tuple[np.ndarray, np.ndarray, int | None]]:
+    """(image, labels, class to look for) of a grey road with movers."""
+    movers = RenderedMovers(SEEDS, table)
+    image, labels = np.full((96, 300, 3), 90, np.uint8), np.full((96, 300), ROAD, np.uint8)
+    found = [movers.paste(image, labels, np.random.default_rng(seed)) for seed in range(count)]
+    assert (image == 90).all()
+    assert (labels == ROAD).all()
+    return found
+
+
+def test_large_vehicles_and_cycles_are_pasted_with_their_labels_and_nothing_else() -> None:
+    seen: set[int] = set()
+    for image, labels, wanted in pasted():
+        movers = labels != ROAD
+        seen |= set(np.unique(labels[movers]).tolist())
+        # What is not a mover stays as it was, but for a soft edge of a pixel.
+        beside = np.pad(movers, 1)
+        near = np.logical_or.reduce([beside[y : y + 96, x : x + 300] for y in range(3) for x in range(3)])
+        assert (image[~near] == 90).all()
+        if movers.sum() > 200:
+            assert np.abs(image[movers].astype(int) - 90).mean() > 5
+        assert wanted is None or (labels == wanted).mean() > 0.001
+    assert seen <= set(CLASSES)
+    assert CITYSCAPES19.id_of("train") in seen
+    assert len(seen) >= 4
+
+
+def test_movers_stand_on_the_road_below_the_horizon() -> None:
+    # Their feet are below the middle, and what is far away ends near it.
+    lowest = [np.argwhere(labels != ROAD)[:, 0].max() for _, labels, _ in pasted() if (labels != ROAD).any()]
+    assert min(lowest) >= 47
+    assert max(lowest) > 60
+
+
+def test_a_coarser_label_space_takes_what_it_knows_and_ignores_the_rest() -> None:
+    table = remap_table(CITYSCAPES19, CAMVID11)
+    bicyclist, unknown = CAMVID11.id_of("bicyclist"), 0
+    for (_, fine, _), (_, coarse, _) in zip(pasted(), pasted(table), strict=True):
+        there = fine != ROAD
+        np.testing.assert_array_equal(coarse[there], table[fine[there]])
+        unknown += int((coarse[there] == IGNORE).sum())
+        assert set(np.unique(coarse[there])) <= {bicyclist, IGNORE}
+    assert unknown
+
+
+def test_stills_get_movers_where_the_config_says_so(config_file: Path) -> None:
+    stills = "sources=[{kind: stills, weight: 1, path: drive, labels: camvid11, paste_rendered: %s}]"
+    shares = []
+    for chance in (0.0, 1.0):
+        config = load_train_config(config_file, [stills % chance])
+        batches = Batches(config, open_sources(config, config_file.parent))
+        shares.append(
+            np.mean([(batches.clip(0, index).labels == CAMVID11.id_of("bicyclist")).mean() for index in range(12)])
+        )
+    assert shares[1] > shares[0]
+
+
+def test_only_stills_are_pasted_into(config_file: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"sources\[0\]: paste_rendered is 0.5, expected 0: only stills are pasted into"
+    ):
+        load_train_config(config_file, ["sources.0.paste_rendered=0.5"])
