@@ -12,6 +12,7 @@ import numpy as np
 
 from t2g_ros.labels import CITYSCAPES19, IGNORE
 from t2g_ros.training.synthetic import Drive
+from t2g_ros.training.synthetic.parade import Parade
 
 CLASSES = [CITYSCAPES19.id_of(name) for name in ("rider", "truck", "bus", "train", "motorcycle", "bicycle")]
 STYLES = ("day", "day", "dusk", "rain")
@@ -42,7 +43,7 @@ class RenderedMovers:
     def paste(
         self, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, int | None]:
-        """Put all large vehicles and cycles of a random instant of a random drive into an image.
+        """Put the large vehicles and cycles of a parade in a random drive into an image.
 
         The horizon of the drive comes to lie in the middle, where that of a driving camera is.
 
@@ -78,5 +79,6 @@ class RenderedMovers:
     def _rendered(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
         """Image and labels of an instant, and the row of its horizon."""
         drive = Drive(int(rng.integers(*self.seeds)), str(rng.choice(STYLES)), size)
+        drive.traffic = Parade(rng, drive.ego)
         time_s = rng.uniform(0, LATEST_S)
         return *drive.render(time_s), drive.ego.view(time_s, size).horizon_px

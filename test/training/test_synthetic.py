@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -14,7 +15,9 @@ from t2g_ros.training.synthetic import STYLES, Drive, render_clip
 from t2g_ros.training.synthetic.clip import main as write_clip
 from t2g_ros.training.synthetic.raster import paint, painting_order
 from t2g_ros.training.synthetic.surfaces import SURFACE, joined, placed
+from t2g_ros.training.synthetic.textures import GLASS
 from t2g_ros.training.synthetic.trams import tram
+from t2g_ros.training.synthetic.vehicles import bus, truck
 
 SMALL = (96, 160)
 TRAIN = CITYSCAPES19.id_of("train")
@@ -232,3 +235,28 @@ def test_committed_clip_is_small_and_says_how_to_rebuild_it() -> None:
     readme = (CLIP / "README.md").read_text()
     assert f"--seed {CLIP_SEED} --style {CLIP_STYLE} --start {CLIP_START_S:g}" in readme
     assert "Apache-2.0" in readme
+
+
+@pytest.mark.parametrize("make", [truck, bus, tram])
+def test_vehicles_show_their_windscreen_and_head_lamps_in_front_and_tail_lamps_behind(
+    make: Callable[[np.random.Generator], np.ndarray],
+) -> None:
+    drive = next(d for d in (Drive(seed, "day", (128, 240)) for seed in range(40)) if not d.street.trams)
+    view = drive.ego.view(0.0, drive.size)
+    model = make(np.random.default_rng(3))
+
+    def painted(surfaces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How many pixels each of the surfaces has, and these, in order of painting."""
+        surfaces = surfaces[painting_order(surfaces, view, drive.street.strips_x)]
+        buffer = paint(joined([np.zeros(1, SURFACE), surfaces]), view)
+        return np.bincount(buffer.ravel(), minlength=len(surfaces) + 1)[1:], surfaces
+
+    for heading, in_front in ((0.0, False), (np.pi, True)):
+        there = placed(model, view.position[0], view.position[2] + 16, heading)
+        pixels, surfaces = painted(there)
+        lamps = surfaces["base"][(surfaces["glow"] > 0.5) & (pixels > 0)]
+        assert len(lamps) == 2
+        assert ((lamps[:, 2] > 0.5) == in_front).all()
+        if in_front:  # nothing that is farther back covers the glass
+            alone, _ = painted(there[there["tile"] == GLASS])
+            assert pixels[surfaces["tile"] == GLASS].sum() > 0.9 * alone.sum()

@@ -12,6 +12,7 @@ from t2g_ros.training.synthetic import backdrop
 from t2g_ros.training.synthetic.blocks import Block, build_block
 from t2g_ros.training.synthetic.camera import Ego
 from t2g_ros.training.synthetic.lens import Lens
+from t2g_ros.training.synthetic.parade import Parade
 from t2g_ros.training.synthetic.raster import SUPERSAMPLE, paint, painting_order
 from t2g_ros.training.synthetic.sampling import Samples
 from t2g_ros.training.synthetic.shading import Shader
@@ -47,7 +48,7 @@ class Drive:
         self.street = Street.draw(rng, has_trams(seed))
         lane = int(rng.integers(self.street.lanes))
         self.ego = Ego(rng, self.street.drives_on * (lane + 0.5) * self.street.lane_m)
-        self.traffic = Traffic(seed, self.street, self.ego)
+        self.traffic: Traffic | Parade = Traffic(seed, self.street, self.ego)
         self.lens = Lens(seed, self.style)
         self._distance = backdrop.build(seed, self.street)
         self._blocks: OrderedDict[int, Block] = OrderedDict()

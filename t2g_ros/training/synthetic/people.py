@@ -153,9 +153,18 @@ def bicycle(color: NDArray[np.floating], who: Looks | None, phase: float) -> NDA
     return b.build()
 
 
-def motorcycle(color: NDArray[np.floating], who: Looks | None) -> NDArray[np.void]:
-    """A motorcycle heading for +z, ridden if there is someone to ride it."""
+def motorcycle(color: NDArray[np.floating], who: Looks | None, scooter: bool = False) -> NDArray[np.void]:
+    """A motorcycle, or a scooter, heading for +z, ridden if there is someone to ride it."""
     b = Builder()
+    (_scooter if scooter else _motorbike)(b, color)
+    b.blob((0, 0.86, 0.62), 0.08, Paint("motorcycle", (0.95, 0.95, 0.85), glow=2.0), front=(0, 0, 1))
+    b.blob((0, 0.72, -0.82), 0.06, Paint("motorcycle", (0.7, 0.05, 0.05), glow=0.5), front=(0, 0, -1))
+    if who is not None:
+        _rider(b, who, (0.88, -0.25), (0.32, -0.1, 0.32, -0.1), (1.03, 0.38))
+    return b.build()
+
+
+def _motorbike(b: Builder, color: NDArray[np.floating]) -> None:
     for z in (-0.66, 0.7):
         _wheel(b, "motorcycle", z, 0.31, 0.07, False)
     body, dark = Paint("motorcycle", color, tile=textures.PLASTER), Paint("motorcycle", (0.1, 0.1, 0.1))
@@ -165,8 +174,21 @@ def motorcycle(color: NDArray[np.floating], who: Looks | None) -> NDArray[np.voi
     b.capsule((0, 0.74, -0.75), (0, 0.74, -0.2), 0.1, 0.15, dark)
     b.capsule((0, 0.92, 0.46), (0, 0.75, 0.55), 0.16, 0.15, body)
     b.capsule((-0.36, 1.02, 0.4), (0.36, 1.02, 0.4), 0.025, 0.025, dark)
-    b.blob((0, 0.86, 0.62), 0.08, Paint("motorcycle", (0.95, 0.95, 0.85), glow=2.0), front=(0, 0, 1))
-    b.blob((0, 0.72, -0.82), 0.06, Paint("motorcycle", (0.7, 0.05, 0.05), glow=0.5), front=(0, 0, -1))
-    if who is not None:
-        _rider(b, who, (0.88, -0.25), (0.32, -0.1, 0.32, -0.1), (1.03, 0.38))
-    return b.build()
+
+
+def _scooter(b: Builder, color: NDArray[np.floating]) -> None:
+    """Small wheels, a shield before the legs, a low floor and a closed body under the seat."""
+    for z in (-0.58, 0.62):
+        _wheel(b, "motorcycle", z, 0.25, 0.08, False)
+    body, dark = Paint("motorcycle", color, tile=textures.PLASTER), Paint("motorcycle", (0.08, 0.08, 0.09))
+    chrome = Paint("motorcycle", (0.62, 0.62, 0.64))
+    b.capsule((0.14, 0.3, -0.75), (0.14, 0.28, -0.25), 0.06, 0.05, chrome)
+    b.capsule((0, 0.3, -0.1), (0, 0.28, 0.32), 0.13, 0.13, dark)
+    b.capsule((0, 0.55, -0.6), (0, 0.5, -0.2), 0.2, 0.19, body)
+    b.capsule((0, 0.74, -0.72), (0, 0.76, -0.12), 0.11, 0.13, dark)
+    b.capsule((0, 0.45, 0.62), (0, 0.42, 0.7), 0.13, 0.11, body)
+    b.capsule((0, 0.38, 0.36), (0, 0.92, 0.5), 0.19, 0.14, body)
+    b.capsule((0, 0.98, 0.46), (0, 1.02, 0.44), 0.13, 0.12, body.tinted(0.75))
+    b.capsule((-0.33, 1.04, 0.38), (0.33, 1.04, 0.38), 0.03, 0.03, dark)
+    for side in (-0.3, 0.3):
+        b.capsule((side, 1.05, 0.4), (1.15 * side, 1.22, 0.42), 0.012, 0.05, dark)

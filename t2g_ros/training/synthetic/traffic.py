@@ -46,7 +46,7 @@ def _vehicle(rng: np.random.Generator) -> Callable[[float], Model]:
     if kind < 0.17:
         return _still(vehicles.bus(rng))
     if kind < 0.25:
-        return _still(people.motorcycle(rng.uniform(0.1, 0.7, 3), people.Looks.draw(rng)))
+        return _still(people.motorcycle(rng.uniform(0.1, 0.7, 3), people.Looks.draw(rng), scooter=rng.random() < 0.4))
     return _still(vehicles.car(rng))
 
 

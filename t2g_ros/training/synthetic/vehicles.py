@@ -116,8 +116,16 @@ def truck(rng: np.random.Generator) -> NDArray[np.void]:
     cargo = Paint("truck", 0.55 + 0.3 * rng.random() + 0.12 * hue - 0.06, hue, textures.SIGN, (3.2, 4.0))
     dark = Paint("truck", (0.09, 0.09, 0.1))
     _shadow(b, half, length)
+    # Cab and cargo are objects of their own, of which the nearer one hides the other.
+    b.anchor = (0.0, r + (length - 2.15) / 2)
     b.box((-half + 0.1, 0.45, r), (half - 0.1, 1.0, f - 0.3), dark)
     _wheels(b, "truck", half - 0.1, 0.48, (f - 1.1, r + 1.0, r + 2.1))
+    b.box((-half - 0.04, 0.95, r), (half + 0.04, height, f - 2.15), cargo)
+    back = r - 0.01
+    for x in (-0.02, -half, half - 0.04):
+        b.face([(x, 1.0, back), (x + 0.05, 1.0, back), (x + 0.05, height, back), (x, height, back)], dark, (0, 1, 0))
+    _lamps(b, "truck", half, 0.75, f, r)
+    b.anchor = (0.0, f - 1.0)
     b.box((-half, 0.55, f - 2.0), (half, 2.7, f), cab)
     inside = (0.0, 1.5, f - 1)
     glass = Paint("truck", GLASS, tile=textures.GLASS, scale=(2.5, 1.2))
@@ -127,10 +135,6 @@ def truck(rng: np.random.Generator) -> NDArray[np.void]:
     b.face([(-half + 0.3, 0.7, z), (half - 0.3, 0.7, z), (half - 0.3, 1.35, z), (-half + 0.3, 1.35, z)], dark, inside)
     for s in (-half - 0.01, half + 0.01):
         b.face([(s, 1.6, f - 0.2), (s, 2.5, f - 0.4), (s, 2.5, f - 1.4), (s, 1.6, f - 1.4)], glass, inside)
-    b.box((-half - 0.04, 0.95, r), (half + 0.04, height, f - 2.15), cargo)
-    back = r - 0.01
-    for x in (-0.02, -half, half - 0.04):
-        b.face([(x, 1.0, back), (x + 0.05, 1.0, back), (x + 0.05, height, back), (x, height, back)], dark, (0, 1, 0))
     _lamps(b, "truck", half, 0.75, f, r)
     return b.build()
 
@@ -140,7 +144,10 @@ def bus(rng: np.random.Generator) -> NDArray[np.void]:
     b = Builder()
     length, half, height = rng.uniform(10.0, 12.0), 1.26, rng.uniform(3.0, 3.2)
     f, r = length / 2, -length / 2
-    choices = ((0.75, 0.12, 0.1), (0.85, 0.7, 0.15), (0.15, 0.35, 0.6), (0.2, 0.5, 0.3), (0.85, 0.85, 0.83))
+    choices = (
+        (0.75, 0.12, 0.1), (0.85, 0.7, 0.15), (0.15, 0.35, 0.6), (0.2, 0.5, 0.3), (0.85, 0.85, 0.83),
+        (0.07, 0.07, 0.09), (0.4, 0.41, 0.43),
+    )  # fmt: skip
     body = Paint("bus", choices[rng.integers(len(choices))], tile=textures.PLASTER, scale=(7, 7))
     glass = Paint("bus", GLASS, tile=textures.GLASS, scale=(3.0, 1.5), glow=0.03)
     dark = Paint("bus", (0.1, 0.1, 0.11))
@@ -158,6 +165,8 @@ def bus(rng: np.random.Generator) -> NDArray[np.void]:
         b.face([(-w, low, z), (w, low, z), (w, 2.5, z), (-w, 2.5, z)], glass, inside)
         line = Paint("bus", (0.08, 0.08, 0.08), (0.95, 0.65, 0.15), textures.SIGN, (1.6, 1.1), glow=0.1)
         b.face([(-0.8, 2.6, z), (0.8, 2.6, z), (0.8, 2.9, z), (-0.8, 2.9, z)], line, inside)
+    grille = r - 0.012
+    b.face([(-0.8, 0.5, grille), (0.8, 0.5, grille), (0.8, 1.35, grille), (-0.8, 1.35, grille)], dark, inside)
     _lamps(b, "bus", half, 0.62, f, r)
     _wheels(b, "bus", half, 0.48, (f - 2.6, r + 2.9))
     return b.build()
