@@ -21,6 +21,7 @@ from t2g_ros.labels import (
     group_matrix,
     remap_table,
     space,
+    supervision_matrix,
 )
 from t2g_ros.labels.palettes import recolored
 
@@ -99,6 +100,15 @@ def test_group_matrix_sums_fine_probabilities() -> None:
     coarse = group_matrix(CITYSCAPES19, CAMVID11) @ probabilities
     assert coarse[CAMVID11.id_of("sign")] == pytest.approx(0.75)
     assert coarse.sum() == pytest.approx(0.75)
+
+
+def test_camvid_s_cars_teach_any_vehicle_and_are_judged_as_cars() -> None:
+    taught, judged = supervision_matrix(CITYSCAPES19, CAMVID11), group_matrix(CITYSCAPES19, CAMVID11)
+    car, bicyclist = CAMVID11.id_of("car"), CAMVID11.id_of("bicyclist")
+    more = {(int(c), CITYSCAPES19.names[k]) for c, k in np.argwhere(taught > judged)}
+    assert more == {(car, "truck"), (car, "bus"), (car, "train"), (bicyclist, "motorcycle")}
+    assert (taught >= judged).all()
+    np.testing.assert_array_equal(supervision_matrix(CITYSCAPES19, CITYSCAPES19), np.eye(19))
 
 
 def test_a_space_maps_onto_itself() -> None:

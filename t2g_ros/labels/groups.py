@@ -78,6 +78,12 @@ GROUPS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
     },
 }
 
+# What a coarse label covers besides the classes that are judged as it: CamVid-11's cars are all vehicles (`camvid32` to
+# `camvid11` above), which the protocol of evaluation leaves out. A network must not learn that they are none.
+ALSO_COVERED: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
+    ("cityscapes19", "camvid11"): {"car": ("truck", "bus", "train"), "bicyclist": ("motorcycle",)},
+}
+
 
 def group_matrix(fine: LabelSpace, coarse: LabelSpace) -> NDArray[np.float32]:
     """Return (len(coarse), len(fine)) float32 of 0 and 1: row c marks the fine classes that make up class c.
@@ -95,10 +101,25 @@ def group_matrix(fine: LabelSpace, coarse: LabelSpace) -> NDArray[np.float32]:
         known = ", ".join(f"{src} to {dst}" for src, dst in GROUPS)
         raise ValueError(f"no mapping from label space '{fine.name}' to '{coarse.name}'; known: {known}")
     matrix = np.zeros((len(coarse), len(fine)), np.float32)
+    _mark(matrix, groups, fine, coarse)
+    return matrix
+
+
+def supervision_matrix(fine: LabelSpace, coarse: LabelSpace) -> NDArray[np.float32]:
+    """As `group_matrix`, but row c marks all fine classes that label c may stand for, judged as it or not.
+
+    Raises:
+        ValueError: no mapping from `fine` to `coarse` is known.
+    """
+    matrix = group_matrix(fine, coarse)
+    _mark(matrix, ALSO_COVERED.get((fine.name, coarse.name), {}), fine, coarse)
+    return matrix
+
+
+def _mark(matrix: NDArray, groups: dict[str, tuple[str, ...]], fine: LabelSpace, coarse: LabelSpace) -> None:
     for coarse_name, fine_names in groups.items():
         for fine_name in fine_names:
             matrix[coarse.id_of(coarse_name), fine.id_of(fine_name)] = 1
-    return matrix
 
 
 def remap_table(src: LabelSpace, dst: LabelSpace) -> NDArray[np.uint8]:

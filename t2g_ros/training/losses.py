@@ -14,7 +14,7 @@ def coarse_log_probabilities(scores: Tensor, groups: Tensor) -> Tensor:
 
     Args:
         scores: (N, K, h, w) logits over the fine classes.
-        groups: (C, K) 0/1, `labels.group_matrix`.
+        groups: (C, K) 0/1, `labels.supervision_matrix`.
 
     Returns:
         (N, C, h, w).

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from t2g_ros.labels import group_matrix, space
+from t2g_ros.labels import space, supervision_matrix
 from t2g_ros.model.time2general import OUTPUT_STRIDE, DecodedClip, Time2General
 from t2g_ros.training.batches import Batch
 from t2g_ros.training.config import TrainConfig
@@ -43,7 +43,8 @@ class Objective(nn.Module):
         fine = space(config.model.labels)
         for name, weights in class_weights.items():
             self.register_buffer(f"weights_{name}", weights, persistent=False)
-            self.register_buffer(f"groups_{name}", torch.from_numpy(group_matrix(fine, space(name))), persistent=False)
+            groups = torch.from_numpy(supervision_matrix(fine, space(name)))
+            self.register_buffer(f"groups_{name}", groups, persistent=False)
 
     def forward(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss and, detached, its parts by name, each before its weight."""

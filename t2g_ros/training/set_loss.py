@@ -30,7 +30,7 @@ def set_loss(
         class_logits: (B, Q, K + 1) over the fine classes, the last one "no object".
         mask_logits: (B, T, Q, h, w).
         labels: (B, T, H, W) coarse classes, 255 = ignored; the grid may be finer than the masks'.
-        groups: (C, K) 0/1, `labels.group_matrix`: a coarse class is any of its fine ones, and a query without a
+        groups: (C, K) 0/1, `labels.supervision_matrix`: a coarse class is any of its fine ones, and a query without a
             target may be of a fine class that the label space does not know.
         config: weights and points.
         generator: draws the points; on the CPU.

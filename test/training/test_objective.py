@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from t2g_ros.labels import CITYSCAPES19
+from t2g_ros.labels import CAMVID11, CITYSCAPES19
 from t2g_ros.model.checkpoint import load_model
 from t2g_ros.model.time2general import Time2General
 from t2g_ros.training.batches import Batch
 from t2g_ros.training.config import SourceConfig, TrainConfig
-from t2g_ros.training.losses import segmentation_loss
+from t2g_ros.training.losses import coarse_log_probabilities, segmentation_loss
 from t2g_ros.training.objective import Objective
 
 SOURCES = (SourceConfig(kind="rendered", weight=1),)
@@ -133,3 +133,11 @@ def test_probabilities_are_not_rounded_under_autocast(random_model: Path, monkey
     p = torch.cat([log_p.exp().flatten() for log_p in seen])
     assert (p.bfloat16().float() - p).abs().max() > 1e-4 * p.max()
     assert ((p.bfloat16().float() - p).abs() < 1e-7 * p).float().mean() < 0.2
+
+
+def test_a_truck_among_camvid_s_cars_is_no_mistake(random_model: Path) -> None:
+    scores = torch.full((1, 19, 4, 4), -20.0)
+    scores[:, CITYSCAPES19.id_of("truck")] = 20.0
+    log_p = coarse_log_probabilities(scores, objective(random_model).get_buffer("groups_camvid11"))
+    assert log_p[:, CAMVID11.id_of("car")].min() > -1e-3
+    assert log_p[:, CAMVID11.id_of("building")].max() < -5
