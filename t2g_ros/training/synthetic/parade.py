@@ -29,8 +29,11 @@ def _bicycle(rng: np.random.Generator) -> Model:
     return people.bicycle(rng.uniform(0.05, 0.8, 3), who, rng.random())
 
 
-VEHICLES: tuple[Callable[[np.random.Generator], Model], ...] = (trams.tram, vehicles.bus, vehicles.truck)
-CYCLES: tuple[Callable[[np.random.Generator], Model], ...] = (_motorcycle, _bicycle)
+VEHICLES: tuple[Callable[[np.random.Generator], Model], ...] = (
+    trams.tram, trams.tram, vehicles.bus, vehicles.bus, vehicles.truck,
+)  # fmt: skip
+CYCLES: tuple[Callable[[np.random.Generator], Model], ...] = (_motorcycle, _motorcycle, _motorcycle, _bicycle)
+"""Of both, the more often the rarer they are in street scenes."""
 
 
 class Parade:
