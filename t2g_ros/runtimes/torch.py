@@ -17,8 +17,8 @@ from t2g_ros.cores import cores
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.checkpoint import load_model
-from t2g_ros.model.encoders.base import Trunk
 from t2g_ros.model.features import FRAME_NAMES, feature_shapes
+from t2g_ros.model.settling import Settling
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.model.time2general import resolve
 from t2g_ros.runtimes.base import SLOT_AXIS, Runtime, buffer_shape
@@ -217,14 +217,11 @@ class TorchRuntime:
 def prepare(network: nn.Module, input_size: tuple[int, int], dtype: torch.dtype) -> None:
     """Do once what would be done for every frame, for images of one size and arithmetic in one type.
 
-    In a lower type the weights of products and convolutions are brought to it, as autocast would, and plain
-    transformers as a whole.
+    In a lower type the weights of products and convolutions are brought to it, as autocast would, where a part does not
+    settle on it as a whole.
     """
-    lower = dtype != torch.float32
     for module in network.modules():
-        if isinstance(module, Trunk):
-            if lower:
-                module.lower(dtype)
-            module.settle(input_size)
-        elif lower and isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, Settling):
+            module.settle(input_size, dtype)
+        elif dtype != torch.float32 and isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             module.to(dtype)

@@ -8,10 +8,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from t2g_ros.model.settling import Settling
+
 Modulate = Callable[[int, Tensor], Tensor]
 """Takes the number of a layer and the features that leave it, and returns those that enter the next one.
 
-A plain transformer's features are tokens (B, N, C) without its class token; all others' are maps (B, C, h, w).
+A plain transformer's features are tokens (B, N, C) without its class token; all others' are maps (B, C, h, w). For
+inference tokens may be changed in place.
 """
 
 
@@ -39,7 +42,7 @@ class Encoder(nn.Module, ABC):
         """
 
 
-class Trunk(nn.Module):
+class Trunk(Settling):
     """Pretrained weights, which may be frozen: then they have no gradients and no dropout, however the network is set.
 
     Gradients still flow through a frozen trunk to whatever changed the features of its earlier layers. Where nothing
@@ -57,11 +60,8 @@ class Trunk(nn.Module):
         """Set the mode, as far as the weights are not frozen."""
         return super().train(mode and not self.frozen)
 
-    def lower(self, dtype: torch.dtype) -> None:
-        """Compute in a type of 16 bits from now on, as a whole, if that is better than what autocast does."""
-
-    def settle(self, size: tuple[int, int]) -> None:
-        """Compute what depends on the (height, width) of the images alone once, for inference on images of one size."""
+    def settle(self, size: tuple[int, int], dtype: torch.dtype) -> None:
+        """See `Settling`; here there is nothing to do but what is done for every product."""
 
 
 class ImageNetNormalization(nn.Module):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -12,6 +11,7 @@ from transformers import Dinov2Config, Dinov2Model, DINOv3ViTConfig, DINOv3ViTMo
 
 from t2g_ros.model.encoders.base import Encoder, ImageNetNormalization, Modulate, Trunk
 from t2g_ros.model.encoders.patches import resize_patch_kernel
+from t2g_ros.model.settling import computing
 
 STRIDE = 16
 """Of the tokens: patches are resized to it."""
@@ -44,27 +44,23 @@ class ViTTrunk(Trunk):
             image: (B, 3, H, W), normalized.
             modulate: as of `Encoder.forward`.
         """
-        # Weights of a lower type make all of it compute in that type; autocast would bring every norm's result to f32,
-        # and back for the product behind it, which takes as long as the products do.
-        dtype = next(self.layers.parameters()).dtype
-        low = dtype in (torch.float16, torch.bfloat16)
-
-        def computing() -> AbstractContextManager[Any]:
-            return torch.autocast(image.device.type, enabled=False) if low else nullcontext()
-
-        with computing():
-            tokens, extras = self.embeddings(image.to(dtype)), self.extras(image.to(dtype))
+        weight = next(self.layers.parameters())
+        image = image.to(weight.dtype)
+        with computing(weight):
+            tokens, extras = self.embeddings(image), self.extras(image)
         for index, layer in enumerate(self.layers):
-            with computing():
+            with computing(weight):
                 tokens = layer(tokens, **extras)
             if modulate is not None:
                 prefix, patches = tokens[:, : self.prefix], tokens[:, self.prefix :]
-                tokens = torch.cat([prefix, modulate(index, patches)], dim=1)
+                modulated = modulate(index, patches)
+                if modulated is not patches:
+                    tokens = torch.cat([prefix, modulated], dim=1)
             # Of the joined tokens: OpenVINO 2026.4 gives wrong numbers to whatever else reads a part of them.
             yield tokens[:, self.prefix :]
 
-    def lower(self, dtype: torch.dtype) -> None:
-        """See `Trunk`; positions are still made in f32."""
+    def settle(self, size: tuple[int, int], dtype: torch.dtype) -> None:
+        """See `Settling`; rotary positions are still made in f32."""
         self.embeddings.to(dtype)
         self.layers.to(dtype)
 
@@ -105,8 +101,9 @@ class Dinov2Trunk(ViTTrunk):
         super().__init__(network.embeddings, network.encoder.layer[:depth], config.hidden_size)
 
     @torch.no_grad()
-    def settle(self, size: tuple[int, int]) -> None:
-        """See `Trunk`. On a GPU interpolating the positions takes as long as the 24 layers of a large network."""
+    def settle(self, size: tuple[int, int], dtype: torch.dtype) -> None:
+        """See `Settling`. On a GPU interpolating the positions takes as long as the 24 layers of a large network."""
+        super().settle(size, dtype)
         embeddings: Any = self.embeddings
         tokens = size[0] // STRIDE * (size[1] // STRIDE) + self.prefix
         positions = embeddings.interpolate_pos_encoding(embeddings.cls_token.expand(1, tokens, -1), *size)
@@ -183,6 +180,10 @@ class DepthEncoder(nn.Module):
         self.trunk = trunk
         trunk.freeze()
 
-    def forward(self, image: Tensor) -> list[Tensor]:
+    def walk(self, image: Tensor) -> Iterator[Tensor]:
         """(B, 3, H, W) RGB in 0..255 -> the tokens after every layer, (B, N, C) each."""
-        return list(self.trunk.walk(self.normalize(image)))
+        yield from self.trunk.walk(self.normalize(image))
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """As `walk`, all of them."""
+        return list(self.walk(image))

@@ -132,17 +132,17 @@ def test_a_trunk_that_is_settled_on_a_size_gives_the_same(folder: Path, kind: st
     built = encoder(kind, getattr(tiny_checkpoints, kind)(folder / f"settled_{kind}"))
     with torch.no_grad():
         expected = built(IMAGE)
-        built.trunk.settle((64, 128))
+        built.trunk.settle((64, 128), torch.float32)
         for found, before in zip(built(IMAGE).values(), expected.values(), strict=True):
             torch.testing.assert_close(found, before)
 
 
 @pytest.mark.parametrize("kind", ["dinov2", "dinov3"])
-def test_a_lowered_trunk_computes_in_its_type_under_autocast_too(folder: Path, kind: str) -> None:
-    built = encoder(kind, getattr(tiny_checkpoints, kind)(folder / f"lowered_{kind}"))
+def test_a_trunk_that_is_settled_on_a_type_computes_in_its_type_under_autocast_too(folder: Path, kind: str) -> None:
+    built = encoder(kind, getattr(tiny_checkpoints, kind)(folder / f"low_{kind}"))
     with torch.no_grad():
         expected = built(IMAGE)
-        built.trunk.lower(torch.bfloat16)
+        built.trunk.settle((64, 128), torch.bfloat16)
         with torch.autocast("cpu", torch.bfloat16):
             found = built(IMAGE)
     for low, full in zip(found.values(), expected.values(), strict=True):
