@@ -5,91 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from t2g_ros.model.memory_attention import MemoryAttention, outside
+from t2g_ros.model.settling import Settling, computing
+from t2g_ros.model.split_attention import attend_split, outside_joined
 from t2g_ros.model.time_embedding import TimeEmbedding
-
-
-class MemoryAttention(nn.Module):
-    """Multi-head attention of the queries over all tokens of all valid frames.
-
-    Keys are cached without their time: W_k (x + e) = W_k x + W_k e, so the time term is added to the
-    logits per frame and a cached key stays right however old its frame grows.
-
-    Args:
-        width: channels d, a multiple of `heads`.
-        heads: attention heads.
-        timed: whether the age of a frame matters.
-    """
-
-    def __init__(self, width: int, heads: int, *, timed: bool = True) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.time_key = nn.Linear(width, width, bias=False) if timed else None
-        self.out = nn.Linear(width, width)
-        self.scale = (width // heads) ** -0.5
-
-    def forward(
-        self,
-        queries: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        time: Tensor | None,
-        valid: Tensor,
-        hidden: Tensor | None = None,
-    ) -> Tensor:
-        """Attend.
-
-        Args:
-            queries: (B, Q, d).
-            keys, values: (B, T, heads, N, d / heads) as cached.
-            time: (B, T, d) time embedding of each frame; None as the constructor was told.
-            valid: (B, T), 1 where the slot holds a frame, else 0.
-            hidden: (B, T, Q, N), 1 where a query must not look; None lets it look everywhere.
-
-        Returns:
-            (B, Q, d).
-        """
-        q = self.query(queries).unflatten(-1, (self.heads, -1)).transpose(1, 2)[:, None] * self.scale
-        # Finite, because bf16 engines dislike -inf.
-        frame = (valid[..., None, None, None] - 1.0) * 1e4  # (B, T, 1, 1, 1)
-        if self.time_key is not None and time is not None:
-            time_keys = self.time_key(time).unflatten(-1, (self.heads, -1))[..., None]  # (B, T, h, d/h, 1)
-            frame = q @ time_keys + frame  # (B, T, h, Q, 1)
-        if hidden is not None:
-            frame = frame - hidden[:, :, None] * 1e4  # (B, T, h, Q, 1 or N)
-        attend = attend_joined if keys.is_cuda and not torch.is_grad_enabled() else attend_apart
-        return self.out(attend(q[:, 0], keys, values, frame).transpose(1, 2).flatten(-2))
-
-
-def attend_apart(q: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-    """One softmax over the tokens of all frames, with the axis of the frames kept apart.
-
-    Joining it with that of the tokens would copy the whole memory.
-
-    Args:
-        q: (B, h, Q, d/h), scaled.
-        keys, values: (B, T, h, N, d/h).
-        bias: (B, T, 1 or h, 1 or Q, 1 or N), added to the logits.
-
-    Returns:
-        (B, h, Q, d/h).
-    """
-    logits = q[:, None] @ keys.transpose(-1, -2) + bias  # (B, T, h, Q, N)
-    weights = (logits - logits.amax(dim=(1, 4), keepdim=True)).exp()
-    return (weights @ values).sum(dim=1) / weights.sum(dim=(1, 4))[..., None]
-
-
-def attend_joined(q: Tensor, keys: Tensor, values: Tensor, bias: Tensor) -> Tensor:
-    """As `attend_apart`, in the type of `q` and with few passes over the logits, which take the time on a GPU.
-
-    There a copy of the memory costs next to nothing. (A kernel that fuses all of it, as
-    `scaled_dot_product_attention`, took longer on an H100: it shares work out by queries, of which there are few.)
-    """
-    keys, values = (x.to(q.dtype).transpose(1, 2).flatten(2, 3) for x in (keys, values))  # (B, h, T N, d/h)
-    with torch.autocast(q.device.type, enabled=False):
-        logits = (q @ keys.transpose(-1, -2)).unflatten(-1, (bias.shape[1], -1))  # (B, h, Q, T, N)
-        logits = logits + bias.to(q.dtype).permute(0, 2, 3, 1, 4)
-        return torch.softmax(logits.flatten(3), dim=-1) @ values
 
 
 class MemoryDecoderLayer(nn.Module):
@@ -118,7 +37,7 @@ class MemoryDecoderLayer(nn.Module):
         return queries + self.feed_forward(self.norms[2](queries))
 
 
-class MemoryDecoder(nn.Module):
+class MemoryDecoder(Settling):
     """The layers and the two heads: a mask embedding and class logits per query.
 
     With fixed assignment there is one query per class (tqdm's form, arXiv 2407.09033): a small network then needs no
@@ -144,6 +63,8 @@ class MemoryDecoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.mask_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
         self.class_head = nn.Linear(width, classes + 1 if hungarian else 1)
+        self._outside = outside
+        self._dtype: torch.dtype | None = None  # that it is settled on
 
     def forward(
         self,
@@ -169,29 +90,62 @@ class MemoryDecoder(nn.Module):
             that the class is in the clip; with Hungarian assignment (B, Q, d) and (B, Q, K + 1). With mask tokens,
             what the queries said before the first layer comes first.
         """
+        steps = self._steps(queries, keys, values, offsets_s, valid, mask_tokens)
+        return [(masks, self._classes(heard)) for heard, masks in steps]
+
+    def last(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        offsets_s: Tensor,
+        valid: Tensor,
+        mask_tokens: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """The last of what `forward` returns; arguments as of it."""
+        heard, masks = self._steps(queries, keys, values, offsets_s, valid, mask_tokens)[-1]
+        return masks, self._classes(heard)
+
+    def settle(self, size: tuple[int, int], dtype: torch.dtype) -> None:
+        """See `Settling`; ages are still embedded in f32."""
+        for part in (self.layers, self.norm, self.mask_head, self.class_head):
+            part.to(dtype)
+        for module in self.modules():
+            if isinstance(module, MemoryAttention):
+                module.attend = attend_split
+        self._outside = outside_joined
+        self._dtype = dtype
+
+    def _steps(
+        self,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        offsets_s: Tensor,
+        valid: Tensor,
+        mask_tokens: Tensor | None,
+    ) -> list[tuple[Tensor, Tensor]]:
+        """What the heads hear, normed, and mask embeddings; otherwise as `forward`."""
         time = None if self.time is None else self.time(offsets_s)
-        outputs = []
+        if self._dtype is not None:
+            queries, time = queries.to(self._dtype), None if time is None else time.to(self._dtype)
+        steps: list[tuple[Tensor, Tensor]] = []
         hidden: Tensor | None = None
-        if mask_tokens is not None:
-            outputs.append(self._heads(queries))
-        for layer in self.layers:
+        with computing(self.norm.weight):
             if mask_tokens is not None:
-                hidden = _outside(outputs[-1][0].detach(), mask_tokens.detach(), valid)
-            queries = layer(queries, keys, values, time, valid, hidden)
-            outputs.append(self._heads(queries))
-        return outputs
+                steps.append(self._masks(queries))
+            for layer in self.layers:
+                if mask_tokens is not None:
+                    hidden = self._outside(steps[-1][1].detach(), mask_tokens.detach(), valid)
+                queries = layer(queries, keys, values, time, valid, hidden)
+                steps.append(self._masks(queries))
+        return steps
 
-    def _heads(self, queries: Tensor) -> tuple[Tensor, Tensor]:
-        queries = self.norm(queries[:, : self.heard])
-        classes = self.class_head(queries)
-        return self.mask_head(queries), classes if self.heard is None else classes[..., 0]
+    def _masks(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        heard = self.norm(queries[:, : self.heard])
+        return heard, self.mask_head(heard)
 
-
-def _outside(masks: Tensor, mask_tokens: Tensor, valid: Tensor) -> Tensor:
-    """Where queries with these mask embeddings (B, Q, d) do not see themselves, (B, T, Q, N), 0 or 1.
-
-    A query that sees itself nowhere may look everywhere.
-    """
-    inside = (masks[:, None] @ mask_tokens.transpose(-1, -2) >= 0).to(masks) * valid[..., None, None]
-    somewhere = inside.amax(dim=(1, 3), keepdim=True)  # (B, 1, Q, 1)
-    return (1 - inside) * somewhere
+    def _classes(self, heard: Tensor) -> Tensor:
+        with computing(self.norm.weight):
+            classes = self.class_head(heard)
+        return classes if self.heard is None else classes[..., 0]

@@ -171,7 +171,7 @@ class Time2General(nn.Module):
         """
         return [
             self._decoded(self._mask_logits(masks, frame, change), class_logits)
-            for masks, class_logits in self._query_memory(memory, offsets_s, valid)
+            for masks, class_logits in self.memory_decoder(*self._queries_and_memory(memory, offsets_s, valid))
         ]
 
     def decode_clip(self, features: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> list[DecodedClip]:
@@ -194,7 +194,7 @@ class Time2General(nn.Module):
                 torch.stack([self._mask_logits(masks, *of) for of in zip(frames, changes, strict=True)], dim=1),
                 class_logits,
             )
-            for masks, class_logits in self._query_memory(features, offsets_s, valid)
+            for masks, class_logits in self.memory_decoder(*self._queries_and_memory(features, offsets_s, valid))
         ]
 
     def read(self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> Tensor | None:
@@ -236,16 +236,12 @@ class Time2General(nn.Module):
                 memory[name] = torch.cat([memory[name][:, :t], field[:, None], memory[name][:, t + 1 :]], dim=1)
         return torch.stack(changes, dim=1)
 
-    def _query_memory(self, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """Mask embeddings and class logits after every decoder layer, as of `MemoryDecoder`."""
-        return self.memory_decoder(
-            self._clip_queries(memory, valid),
-            memory["keys"],
-            memory["values"],
-            offsets_s,
-            valid,
-            memory.get("mask_tokens"),
-        )
+    def _queries_and_memory(
+        self, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+        """The arguments of `MemoryDecoder.forward`."""
+        queries = self._clip_queries(memory, valid)
+        return queries, memory["keys"], memory["values"], offsets_s, valid, memory.get("mask_tokens")
 
     def _mask_logits(self, masks: Tensor, frame: FrameFeatures, change: Tensor | None) -> Tensor:
         """Products of mask embeddings (B, Q, d) and the frame's pixels as the memory changed them, (B, Q, H/4, W/4)."""
@@ -286,7 +282,8 @@ class Time2General(nn.Module):
             features that `features.written_back_names` tells, by their own names.
         """
         change = self.read(frame, memory, offsets_s, valid)
-        decoded = self.decode_layers(frame, memory, offsets_s, valid, change)[-1]
+        masks, class_logits = self.memory_decoder.last(*self._queries_and_memory(memory, offsets_s, valid))
+        decoded = self._decoded(self._mask_logits(masks, frame, change), class_logits)
         return decoded, self._written_back(frame, change)
 
     def decode(self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> DecodedClip:

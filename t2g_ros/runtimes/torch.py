@@ -71,6 +71,7 @@ class TorchRuntime:
         network.config = config = network.config.resized(input_size, clip_frames)
         self._network = network.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._dtype = DTYPES[precision]
+        self._where: dict[str, Any] = {"dtype": self._dtype, "device": self._device}
         prepare(self._network, config.input_size, self._dtype)
         self.precision = precision
         self.device = torch.cuda.get_device_name(self._device) if cuda else "cpu"
@@ -86,18 +87,20 @@ class TorchRuntime:
 
     def _allocate(self) -> None:
         """Make the clip buffers, and on a CUDA device the decoder that reads them."""
-        # Views with T after B, as the network takes them.
-        self._memory = {
-            name: torch.zeros(buffer_shape(name, shape, self.slots), dtype=self._dtype, device=self._device).movedim(
-                SLOT_AXIS.get(name, 1), 1
-            )
-            for name, shape in feature_shapes(self._network.config).items()
-        }
+        self._memory = {name: self._buffer(name, shape) for name, shape in feature_shapes(self._network.config).items()}
         self.memory_bytes = sum(b.numel() * b.element_size() for b in self._memory.values())
         if self._cuda:
             self._capture_decoder()
         self.encode(np.zeros((*self.input_size, 3), np.uint8), 0)  # warm-up: kernels are chosen here
         self.decode(0, np.zeros(self.slots, np.float32), np.ones(self.slots, np.float32))
+
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> Tensor:
+        """The clip buffer of a feature: a view with T after B, as the network takes it, of memory as it is read."""
+        if name in ("keys", "values"):  # the heads of a token lie together, as products leave them
+            heads, tokens, width = shape
+            return torch.zeros((1, self.slots, tokens, heads, width), **self._where).transpose(2, 3)
+        buffer = torch.zeros(buffer_shape(name, shape, self.slots), **self._where)
+        return buffer.movedim(SLOT_AXIS.get(name, 1), 1)
 
     def another(self) -> TorchRuntime:
         """See `Runtime.another`."""

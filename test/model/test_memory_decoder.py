@@ -1,8 +1,11 @@
 """Attention over a clip's cached tokens, and the embedding of true time."""
 
+import pytest
 import torch
 
-from t2g_ros.model.memory_decoder import MemoryAttention, MemoryDecoder, _outside, attend_apart, attend_joined
+from t2g_ros.model.memory_attention import MemoryAttention, attend_apart, outside
+from t2g_ros.model.memory_decoder import MemoryDecoder
+from t2g_ros.model.split_attention import LARGEST_PART, attend_split, outside_joined
 from t2g_ros.model.time_embedding import TimeEmbedding
 
 WIDTH, HEADS, QUERIES, FRAMES, TOKENS = 16, 2, 5, 3, 7
@@ -40,7 +43,7 @@ def test_a_query_does_not_look_at_what_is_hidden_from_it() -> None:
     queries = torch.randn(1, QUERIES, WIDTH)
     keys, values = torch.randn(2, 1, FRAMES, HEADS, TOKENS, WIDTH // HEADS)
     hidden = torch.zeros(1, FRAMES, QUERIES, TOKENS)
-    hidden[0, :, 0] = 1
+    hidden[0, :, 0] = -1e4
     hidden[0, 1, 0, 2] = 0  # query 0 sees one token of one frame
     with torch.no_grad():
         found = attention(queries, keys, values, None, torch.ones(1, FRAMES), hidden)
@@ -59,8 +62,8 @@ def test_masked_attention_follows_the_masks_of_the_layer_before() -> None:
         outputs = decoder(queries, keys, values, offsets_s, valid, tokens)
         time, expected = decoder.time(offsets_s), queries
         for layer, (masks, _) in zip(decoder.layers, outputs, strict=False):
-            hidden = _outside(masks, tokens, valid)
-            assert 0.1 < hidden.mean() < 0.9
+            hidden = outside(masks, tokens, valid)
+            assert 0.1 < (hidden < 0).float().mean() < 0.9
             expected = layer(expected, keys, values, time, valid, hidden)
         torch.testing.assert_close(outputs[-1][0], decoder.mask_head(decoder.norm(expected)))
     assert [classes.shape for _, classes in outputs] == [(1, QUERIES, 4 + 1)] * 3
@@ -72,12 +75,13 @@ def test_a_query_that_sees_itself_nowhere_looks_everywhere() -> None:
     valid = torch.tensor([[1.0, 0.0, 1.0]])
     tokens[0, [0, 2]] = -masks[0, 0]
     tokens[0, 1] = masks[0, 0]  # but in a slot that holds nothing
-    hidden = _outside(masks, tokens, valid)
+    hidden = outside(masks, tokens, valid)
+    torch.testing.assert_close(outside_joined(masks, tokens, valid)[:, [0, 2]], hidden[:, [0, 2]])
     assert hidden.shape == (1, FRAMES, QUERIES, TOKENS)
     assert (hidden[0, :, 0] == 0).all()
     for query in range(1, QUERIES):
         inside = tokens[0, 0, 0] @ masks[0, query] >= 0
-        assert (hidden[0, 0, query] == (0 if inside else hidden[0, 2, query].max())).all()
+        assert (hidden[0, 0, query] == (0 if inside else hidden[0, 2, query].min())).all()
 
 
 def test_without_a_time_embedding_the_age_of_a_frame_does_not_matter() -> None:
@@ -92,13 +96,32 @@ def test_without_a_time_embedding_the_age_of_a_frame_does_not_matter() -> None:
     assert torch.equal(now, later)
 
 
-def test_attending_to_joined_tokens_gives_the_same() -> None:
+@pytest.mark.parametrize("tokens", [TOKENS, 2 * LARGEST_PART - 20])
+def test_attending_in_parts_gives_the_same(tokens: int) -> None:
     torch.manual_seed(0)
     q = torch.randn(2, HEADS, QUERIES, WIDTH // HEADS)
-    keys, values = torch.randn(2, 2, FRAMES, HEADS, TOKENS, WIDTH // HEADS)
+    keys, values = torch.randn(2, 2, FRAMES, HEADS, tokens, WIDTH // HEADS)
     valid = torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
-    frame = torch.randn(2, FRAMES, HEADS, QUERIES, 1) + (valid - 1)[..., None, None, None] * 1e4
-    hidden = torch.randint(0, 2, (2, FRAMES, 1, QUERIES, TOKENS))
-    for bias in (frame, frame - hidden * 1e4):
-        expected = attend_apart(q, keys, values, bias)
-        torch.testing.assert_close(attend_joined(q, keys, values, bias), expected)
+    frame = torch.randn(2, FRAMES, HEADS, QUERIES) + (valid - 1)[..., None, None] * 1e4
+    for hidden in (None, torch.randint(-1, 1, (2, FRAMES, QUERIES, tokens)) * 1e4):
+        expected = attend_apart(q, keys, values, frame, hidden)
+        torch.testing.assert_close(attend_split(q, keys, values, frame, hidden), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_settled_decoder_says_the_same() -> None:
+    torch.manual_seed(0)
+    decoder = MemoryDecoder(4, WIDTH, HEADS, layers=2, hungarian=True).eval()
+    queries, valid = torch.randn(1, QUERIES, WIDTH), torch.tensor([[1.0, 0.0, 1.0]])
+    keys, values = torch.randn(2, 1, FRAMES, HEADS, TOKENS, WIDTH // HEADS)
+    tokens, offsets_s = torch.randn(1, FRAMES, TOKENS, WIDTH), torch.tensor([[-0.2, -0.1, 0.0]])
+    with torch.no_grad():
+        expected = decoder(queries, keys, values, offsets_s, valid, tokens)[-1]
+        decoder.settle((64, 64), torch.float32)
+        torch.testing.assert_close(decoder.last(queries, keys, values, offsets_s, valid, tokens), expected)
+        decoder.settle((64, 64), torch.bfloat16)
+        memory = [x.bfloat16() for x in (keys, values)]
+        with torch.autocast("cpu", torch.bfloat16):
+            low = decoder.last(queries, *memory, offsets_s, valid, tokens.bfloat16())
+    for found, full in zip(low, expected, strict=True):
+        assert found.dtype == torch.bfloat16
+        assert torch.nn.functional.cosine_similarity(found.float().flatten(), full.flatten(), dim=0) > 0.99
