@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+log = logging.getLogger(__name__)
+
 Sizes = list[tuple[int, int]]
 """Height and width of every level."""
+Sample = Callable[[Tensor, Tensor, Tensor, Tensor, Sizes], Tensor]
+"""`sampled_apart`, or what computes the same."""
 
 
 class DeformableAttention(nn.Module):
@@ -27,6 +34,7 @@ class DeformableAttention(nn.Module):
         self.weights = nn.Linear(width, heads * levels * points)
         self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
+        self.sample: Sample = sampled_apart
         self._start()
 
     def _start(self) -> None:
@@ -59,23 +67,56 @@ class DeformableAttention(nn.Module):
         heads, levels, points = self.shape
         b, m, _ = queries.shape
         offsets = self.offsets(queries).view(b, m, heads, levels, points, 2)
-        weights = torch.softmax(self.weights(queries).view(b, m, heads, levels * points), dim=-1)
-        weights = weights.view(b, m, heads, levels, points).permute(0, 2, 3, 1, 4)  # (B, heads, levels, M, points)
+        logits = self.weights(queries).view(b, m, heads, levels * points)
         values = self.value(tokens).view(b, -1, heads, tokens.shape[-1] // heads)
-        weights = weights.to(values.dtype)
-        read: Tensor | None = None
-        for level, ((h, w), value) in enumerate(
-            zip(sizes, values.split([h * w for h, w in sizes], dim=1), strict=True)
-        ):
-            maps = value.permute(0, 2, 3, 1).reshape(b * heads, -1, h, w)
-            x, y = offsets[:, :, :, level].unbind(-1)
-            at = places[:, None, None] + torch.stack([x / w, y / h], dim=-1)  # (B, M, heads, points, 2)
-            grid = at.transpose(1, 2).flatten(0, 1) * 2 - 1
-            sampled = F.grid_sample(maps, grid.to(maps.dtype), align_corners=False)  # (B heads, d / heads, M, points)
-            part = (sampled * weights[:, :, level].flatten(0, 1)[:, None]).sum(dim=-1)
-            read = part if read is None else read + part
-        assert read is not None
-        return self.out(read.reshape(b, -1, m).transpose(1, 2))
+        return self.out(self.sample(values, offsets, logits, places, sizes))
+
+
+def sampled_apart(values: Tensor, offsets: Tensor, logits: Tensor, places: Tensor, sizes: Sizes) -> Tensor:
+    """Read weighted means of values at places that lie between them, level by level.
+
+    Args:
+        values: (B, N, heads, c), level after level, row after row.
+        offsets: (B, M, heads, levels, points, 2), x and y from a query's place, in tokens of the level.
+        logits: (B, M, heads, levels * points), whose softmax weighs the places.
+        places: (M, 2), x and y of every query in 0..1.
+        sizes: of the levels.
+
+    Returns:
+        (B, M, heads * c).
+    """
+    b, m, heads, levels, points, _ = offsets.shape
+    # (B, heads, levels, M, points)
+    weights = torch.softmax(logits, dim=-1).view(b, m, heads, levels, points).permute(0, 2, 3, 1, 4).to(values.dtype)
+    read: Tensor | None = None
+    for level, ((h, w), value) in enumerate(zip(sizes, values.split([h * w for h, w in sizes], dim=1), strict=True)):
+        maps = value.permute(0, 2, 3, 1).reshape(b * heads, -1, h, w)
+        x, y = offsets[:, :, :, level].unbind(-1)
+        at = places[:, None, None] + torch.stack([x / w, y / h], dim=-1)  # (B, M, heads, points, 2)
+        grid = at.transpose(1, 2).flatten(0, 1) * 2 - 1
+        sampled = F.grid_sample(maps, grid.to(maps.dtype), align_corners=False)  # (B heads, c, M, points)
+        part = (sampled * weights[:, :, level].flatten(0, 1)[:, None]).sum(dim=-1)
+        read = part if read is None else read + part
+    assert read is not None
+    return read.reshape(b, -1, m).transpose(1, 2)
+
+
+@cache
+def fused_sampling(device: torch.device) -> Sample:
+    """As `sampled_apart`, in one kernel where the device and what is installed allow it."""
+    if device.type != "cuda":
+        return sampled_apart
+    try:
+        from t2g_ros.model.deformable_kernel import sampled
+
+        zeros = torch.zeros(1, 1, 1, 2, device=device)
+        with torch.cuda.device(device):
+            sampled(zeros, zeros[..., None, None, :], zeros[..., :1], zeros[0, 0], [(1, 1)])
+    except Exception as error:  # Triton and the compiler that it calls raise whatever they like
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        log.warning("the pixel decoder's sampling runs without its own kernel, more slowly (%s)", why)
+        return sampled_apart
+    return sampled
 
 
 def token_places(sizes: Sizes, device: torch.device) -> Tensor:

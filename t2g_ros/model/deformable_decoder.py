@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from t2g_ros.model.deformable_attention import DeformableAttention, Sizes, sine_positions, token_places
+from t2g_ros.model.deformable_attention import DeformableAttention, Sizes, fused_sampling, sine_positions, token_places
 from t2g_ros.model.pixel_decoder import resized
+from t2g_ros.model.settling import Settling, computing
 
 GROUPS = 32
 """Of the group norms."""
@@ -42,7 +43,7 @@ class DeformableLayer(nn.Module):
         return self.norms[1](tokens + self.feed_forward(tokens))
 
 
-class DeformablePixelDecoder(nn.Module):
+class DeformablePixelDecoder(Settling):
     """Mask2Former's pixel decoder (arXiv 2112.01527): the coarse levels attend to each other, the finest is added.
 
     Args:
@@ -63,6 +64,7 @@ class DeformablePixelDecoder(nn.Module):
             nn.Conv2d(width, width, 3, padding=1, bias=False), nn.GroupNorm(GROUPS, width), nn.ReLU()
         )
         self.mask = nn.Conv2d(width, width, 1)
+        self._settled: tuple[Tensor, Tensor] | None = None  # what `_positions` returns
 
     def forward(self, stages: dict[int, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[int, Tensor]]:
         """Fuse the stages.
@@ -74,12 +76,33 @@ class DeformablePixelDecoder(nn.Module):
         Returns:
             Mask features (B, d, H/4, W/4) and the pyramid, stride -> (B, d, H/stride, W/stride), 4 included.
         """
-        maps = [self.project[str(s)](stages[s], s, size) for s in self.strides]
-        sizes: Sizes = [(size[0] // s, size[1] // s) for s in self.strides]
-        tokens = torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)
-        sines = [sine_positions(h, w, tokens.shape[-1], tokens.device).to(tokens) for h, w in sizes]
+        with computing(self.level):
+            return self._fused(stages, size)
+
+    def settle(self, size: tuple[int, int], dtype: torch.dtype) -> None:
+        """See `Settling`."""
+        positions, places = self._positions(size)
+        self._settled = positions.detach().to(dtype), places
+        self.to(dtype)
+        for module in self.modules():
+            if isinstance(module, DeformableAttention):
+                module.sample = fused_sampling(self.level.device)
+
+    def _positions(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """What tells the tokens of an image of that size where they lie, (N, d), and where that is, (N, 2)."""
+        sizes, device = self._sizes(size), self.level.device
+        sines = [sine_positions(h, w, self.level.shape[-1], device).to(self.level) for h, w in sizes]
         positions = torch.cat([sine + level for sine, level in zip(sines, self.level, strict=True)])
-        places = token_places(sizes, tokens.device)
+        return positions, token_places(sizes, device)
+
+    def _sizes(self, size: tuple[int, int]) -> Sizes:
+        return [(size[0] // s, size[1] // s) for s in self.strides]
+
+    def _fused(self, stages: dict[int, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[int, Tensor]]:
+        maps = [self.project[str(s)](stages[s], s, size) for s in self.strides]
+        sizes = self._sizes(size)
+        tokens = torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)
+        positions, places = self._positions(size) if self._settled is None else self._settled
         for layer in self.layers:
             tokens = layer(tokens, positions, places, sizes)
         split = tokens.transpose(1, 2).split([h * w for h, w in sizes], dim=2)

@@ -10,7 +10,7 @@ from transformers.models.mask2former.modeling_mask2former import (
     Mask2FormerPixelDecoderEncoderMultiscaleDeformableAttention,
 )
 
-from t2g_ros.model.deformable_attention import DeformableAttention, token_places
+from t2g_ros.model.deformable_attention import DeformableAttention, fused_sampling, sampled_apart, token_places
 from t2g_ros.model.deformable_decoder import DeformablePixelDecoder
 
 WIDTH, HEADS, POINTS = 64, 4, 3
@@ -67,6 +67,21 @@ def test_attention_equals_that_of_transformers() -> None:
         )
         found = ours(tokens + positions, tokens, places, SIZES)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_gpu_s_kernel_samples_the_same() -> None:
+    pytest.importorskip("triton")
+    device, m = torch.device("cuda"), sum(h * w for h, w in SIZES)
+    torch.manual_seed(0)
+    values = torch.randn(2, m, HEADS, WIDTH // HEADS)
+    offsets = torch.randn(2, m, HEADS, len(SIZES), POINTS, 2) * 3  # some lie beyond the border
+    logits = torch.randn(2, m, HEADS, len(SIZES) * POINTS)
+    inputs = values, offsets, logits, token_places(SIZES, torch.device("cpu"))
+    sample = fused_sampling(device)
+    assert sample is not sampled_apart
+    found = sample(*(x.to(device) for x in inputs), SIZES)
+    torch.testing.assert_close(found.cpu(), sampled_apart(*inputs, SIZES), atol=1e-5, rtol=1e-4)
 
 
 @pytest.fixture
