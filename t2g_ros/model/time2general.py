@@ -15,6 +15,8 @@ from t2g_ros.model.memory_decoder import MemoryDecoder
 from t2g_ros.model.pixel_decoder import PixelDecoder
 from t2g_ros.model.pixel_memory import SUB, PixelMemory
 from t2g_ros.model.scores import OUTPUT_STRIDE, DecodedClip, class_scores, resolve, semantic_scores
+from t2g_ros.model.settled_modulation import SettledModulation
+from t2g_ros.model.settling import Settling
 from t2g_ros.model.stability_queries import StabilityQueries, StageModulations
 from t2g_ros.model.token_modulation import TextStep, TokenModulation
 from t2g_ros.model.windows import WINDOW
@@ -36,7 +38,7 @@ The frame's part of the memory, of which `Time2General.segment` replaces some on
 """
 
 
-class Time2General(nn.Module):
+class Time2General(Settling):
     """The network (arXiv 2602.09648), with this project's encoder seam and streaming form.
 
     Raises:
@@ -51,6 +53,8 @@ class Time2General(nn.Module):
         self.encoder = build_encoder(config.encoder)
         self.depth = None if config.depth is None else build_depth_encoder(config.depth, config.encoder)
         self.text: TextStep | None = None
+        self._settled: SettledModulation | None = None
+        self._settled_places: Tensor | None = None
         if config.stability_queries:
             self._build_stability_queries()
         else:
@@ -112,7 +116,7 @@ class Time2General(nn.Module):
         size = int(image.shape[-2]), int(image.shape[-1])
         mask_features, pyramid = self.pixel_decoder(stages, size)
         features["mask_features"] = mask_features.permute(0, 2, 3, 1)
-        features["keys"], features["values"] = self._memory_tokens(pyramid)
+        features["keys"], features["values"] = self._memory_tokens(pyramid, size)
         if queries is not None:
             features["queries"] = queries
         if self.config.masked_attention:
@@ -123,6 +127,9 @@ class Time2General(nn.Module):
 
     def _encode_with_queries(self, image: Tensor) -> tuple[dict[int, Tensor], Tensor]:
         """The encoder's stages, modulated by the stability queries, and these after they read the frame (B, Q, d)."""
+        if self._settled is not None:
+            stages, layers = self._settled.encode(self.encoder, self.depth, image)
+            return stages, self._linked(layers)
         depth = None if self.depth is None else self.depth(image)
         read: list[Tensor] = []
 
@@ -136,23 +143,33 @@ class Time2General(nn.Module):
             return features
 
         stages = self.encoder(image, modulate)
-        # The decoder's queries: maximum, mean and last over the layers (Rein's link, arXiv 2312.04265).
-        layers = self.query_in(torch.stack(read))
-        return stages, self.query_out(torch.cat([layers.amax(0), layers.mean(0), layers[-1]], dim=-1))
+        return stages, self._linked(self.query_in(torch.stack(read)))
 
-    def _memory_tokens(self, pyramid: dict[int, Tensor]) -> tuple[Tensor, Tensor]:
-        keys, values = [], []
-        for index, stride in enumerate(self.config.memory_strides):
-            level = pyramid[stride]
-            tokens = level.flatten(2).transpose(1, 2)  # (B, N, d)
-            where = self.position(_grid(level.shape[-2], level.shape[-1], level.device).to(level))  # (N, d)
-            keys.append(self.key(tokens + where + self.level[index]))
-            values.append(self.value(tokens))
-        heads = (self.config.heads, -1)
-        return (
-            torch.cat(keys, dim=1).unflatten(-1, heads).transpose(1, 2),
-            torch.cat(values, dim=1).unflatten(-1, heads).transpose(1, 2),
-        )
+    def _linked(self, layers: Tensor) -> Tensor:
+        """The decoder's queries: maximum, mean and last over the layers (Rein's link, arXiv 2312.04265)."""
+        return self.query_out(torch.cat([layers.amax(0), layers.mean(0), layers[-1]], dim=-1))
+
+    @torch.no_grad()
+    def settle(self, size: tuple[int, int], dtype: torch.dtype) -> None:
+        """See `Settling`; its parts are settled on their own."""
+        self._settled_places = self._places(size).to(dtype)
+        if self.config.stability_queries and isinstance(self.modulation, TokenModulation):
+            assert isinstance(self.query_in, nn.Linear)
+            self._settled = SettledModulation(self.queries, self.text, self.modulation, self.query_in, dtype)
+
+    def _memory_tokens(self, pyramid: dict[int, Tensor], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        tokens = torch.cat([pyramid[stride].flatten(2).transpose(1, 2) for stride in self.config.memory_strides], dim=1)
+        places = self._places(size) if self._settled_places is None else self._settled_places
+        keys, values = self.key(tokens + places.to(tokens)), self.value(tokens)
+        return tuple(x.unflatten(-1, (self.config.heads, -1)).transpose(1, 2) for x in (keys, values))
+
+    def _places(self, size: tuple[int, int]) -> Tensor:
+        """What tells the memory's tokens where they lie, (N, d), in images of one size."""
+        levels = []
+        for level, stride in zip(self.level, self.config.memory_strides, strict=True):
+            grid = _grid(size[0] // stride, size[1] // stride, self.level.device)
+            levels.append(self.position(grid.to(self.level)) + level)
+        return torch.cat(levels)
 
     def _mask_tokens(self, mask_features: Tensor, pyramid: dict[int, Tensor]) -> Tensor:
         """Mask features at the memory's tokens, (B, N, d), resized as Mask2Former resizes masks, linear in them."""

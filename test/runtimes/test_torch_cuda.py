@@ -63,6 +63,12 @@ def test_the_large_networks_are_captured_too(large_model: Path, caplog: pytest.L
     np.testing.assert_array_equal(runtime.decode(0, offsets_s, valid)[0], labels)
 
 
+def test_masks_of_the_large_networks_are_those_of_the_cpu(drive: list[Frame], large_model: Path) -> None:
+    expected = list(masks(load_runtime(large_model, runtime="torch", device="cpu", precision="f32"), drive))
+    found = list(masks(load_runtime(large_model, runtime="torch", device="cuda", precision="f32"), drive))
+    assert np.mean(np.stack(found) == np.stack(expected)) >= LEAST["f32"]
+
+
 def test_images_that_follow_each_other_at_once_do_not_mix(random_model: Path) -> None:
     runtime = load_runtime(random_model, runtime="torch", device="cuda", precision="f32")
     images = np.random.default_rng(0).integers(0, 256, (runtime.slots, *runtime.input_size, 3), np.uint8)
