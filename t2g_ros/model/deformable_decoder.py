@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from t2g_ros.model.deformable_attention import DeformableAttention, Sizes, fused_sampling, sine_positions, token_places
+from t2g_ros.model.group_norm import GroupNorm
 from t2g_ros.model.pixel_decoder import resized
 from t2g_ros.model.settling import Settling, computing
 
@@ -21,11 +22,15 @@ class Projection(nn.Sequential):
     """
 
     def __init__(self, channels: int, width: int, *, bias: bool = True) -> None:
-        super().__init__(nn.Conv2d(channels, width, 1, bias=bias), nn.GroupNorm(GROUPS, width))
+        super().__init__(nn.Conv2d(channels, width, 1, bias=bias), GroupNorm(GROUPS, width))
+        self.channels_last = False  # however the convolution leaves them
 
     def forward(self, stage: Tensor, stride: int, size: tuple[int, int]) -> Tensor:  # type: ignore[override]
         """(B, C, h, w) -> (B, d, H/stride, W/stride) of an image of `size`."""
-        return self[1](resized(self[0](stage), stride, size))
+        projected = self[0](stage)
+        if self.channels_last:  # GPUs resize maps of few pixels and many channels ten times as fast then
+            projected = projected.contiguous(memory_format=torch.channels_last)
+        return self[1](resized(projected, stride, size))
 
 
 class DeformableLayer(nn.Module):
@@ -61,7 +66,7 @@ class DeformablePixelDecoder(Settling):
         self.layers = nn.ModuleList(DeformableLayer(width, heads, len(self.strides), points) for _ in range(layers))
         self.lateral = Projection(channels[self.finest], width, bias=False)
         self.smooth = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1, bias=False), nn.GroupNorm(GROUPS, width), nn.ReLU()
+            nn.Conv2d(width, width, 3, padding=1, bias=False), GroupNorm(GROUPS, width), nn.ReLU()
         )
         self.mask = nn.Conv2d(width, width, 1)
         self._settled: tuple[Tensor, Tensor] | None = None  # what `_positions` returns
@@ -87,6 +92,10 @@ class DeformablePixelDecoder(Settling):
         for module in self.modules():
             if isinstance(module, DeformableAttention):
                 module.sample = fused_sampling(self.level.device)
+            elif isinstance(module, GroupNorm):
+                module.settle()
+            elif isinstance(module, Projection):
+                module.channels_last = self.level.is_cuda
 
     def _positions(self, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """What tells the tokens of an image of that size where they lie, (N, d), and where that is, (N, 2)."""

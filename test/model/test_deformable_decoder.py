@@ -1,5 +1,7 @@
 """The pixel decoder of the large models, held against the one of `transformers`' Mask2Former."""
 
+import os
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -82,6 +84,22 @@ def test_the_gpu_s_kernel_samples_the_same() -> None:
     assert sample is not sampled_apart
     found = sample(*(x.to(device) for x in inputs), SIZES)
     torch.testing.assert_close(found.cpu(), sampled_apart(*inputs, SIZES), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1",
+    reason="needs a CUDA device, or Triton with TRITON_INTERPRET=1",
+)
+@pytest.mark.parametrize("shape", [(2, WIDTH, 5, 27), (1, 256, 16, 32)])
+def test_the_gpu_s_kernels_normalize_the_same(shape: tuple[int, ...]) -> None:
+    from t2g_ros.model.group_norm_kernel import normalized
+
+    torch.manual_seed(0)
+    maps, weight, bias = torch.randn(shape) * 3 + 20, *torch.randn(2, shape[1])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    found = normalized(maps.to(device), 32, weight.to(device), bias.to(device), 1e-5)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(found.cpu(), F.group_norm(maps, 32, weight, bias, 1e-5), atol=2e-5, rtol=1e-4)
 
 
 @pytest.fixture

@@ -1,0 +1,49 @@
+"""Group norm of maps: as torch has it, or for inference on a GPU in kernels of its own."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+log = logging.getLogger(__name__)
+
+Normalize = Callable[[Tensor, int, Tensor, Tensor, float], Tensor]
+"""`torch.nn.functional.group_norm`, or what computes the same; arguments as of it."""
+
+
+class GroupNorm(nn.GroupNorm):
+    """`torch.nn.GroupNorm`, whose arithmetic can be exchanged."""
+
+    normalize: Normalize = staticmethod(F.group_norm)
+
+    def settle(self) -> None:
+        """Choose what is fastest where the weights are; for inference."""
+        if self.num_channels & (self.num_channels - 1) == 0:  # a power of 2, as the kernels take it
+            self.normalize = fused_group_norm(self.weight.device)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, h, w)."""
+        return self.normalize(maps, self.num_groups, self.weight, self.bias, self.eps)
+
+
+@cache
+def fused_group_norm(device: torch.device) -> Normalize:
+    """As `torch.nn.functional.group_norm`, in kernels of its own where the device and what is installed allow it."""
+    if device.type != "cuda":
+        return F.group_norm
+    try:
+        from t2g_ros.model.group_norm_kernel import normalized
+
+        ones = torch.ones(1, 64, 1, 1, device=device)
+        with torch.cuda.device(device):
+            normalized(ones, 32, ones.flatten(), ones.flatten(), 1.0)
+    except Exception as error:  # Triton and the compiler that it calls raise whatever they like
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        log.warning("the pixel decoder's group norms run without their own kernel, more slowly (%s)", why)
+        return F.group_norm
+    return normalized
