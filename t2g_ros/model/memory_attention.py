@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor, nn
 
-Attend = Callable[[Tensor, Tensor, Tensor, Tensor, "Tensor | None"], Tensor]
-"""`attend_apart`, or what computes the same."""
+Seen = tuple[Tensor, Tensor] | None
+"""Where queries see themselves, for inference: logits of their masks (B, Q, T, N), the best of every frame (B, Q, T).
+
+A token is hidden from a query below 0, and below its best in a valid frame, if that is lower.
+"""
+Attend = Callable[[Tensor, Tensor, Tensor, "Tensor | None", Tensor, Any], Tensor]
+"""`attend_apart`, or what computes the same, maybe with `Seen` as the last argument."""
 
 
 class MemoryAttention(nn.Module):
@@ -38,7 +44,7 @@ class MemoryAttention(nn.Module):
         values: Tensor,
         time: Tensor | None,
         valid: Tensor,
-        hidden: Tensor | None = None,
+        hidden: Any = None,
     ) -> Tensor:
         """Attend.
 
@@ -47,21 +53,21 @@ class MemoryAttention(nn.Module):
             keys, values: (B, T, heads, N, d / heads) as cached.
             time: (B, T, d) time embedding of each frame; None as the constructor was told.
             valid: (B, T), 1 where the slot holds a frame, else 0.
-            hidden: (B, T, Q, N), added to the logits, -1e4 where a query must not look; None lets it look everywhere.
+            hidden: as `attend` takes it; None lets queries look everywhere.
 
         Returns:
             (B, Q, d).
         """
         q = self.query(queries).unflatten(-1, (self.heads, -1)).transpose(1, 2) * self.scale
-        # Finite, because bf16 engines dislike -inf.
-        frame = (valid[..., None, None] - 1.0) * 1e4  # (B, T, 1, 1)
+        times: Tensor | None = None
         if self.time_key is not None and time is not None:
-            time_keys = self.time_key(time).unflatten(-1, (self.heads, -1)).permute(0, 2, 3, 1)  # (B, h, d/h, T)
-            frame = (q @ time_keys).permute(0, 3, 1, 2) + frame  # (B, T, h, Q)
-        return self.out(self.attend(q, keys, values, frame, hidden).transpose(1, 2).flatten(-2))
+            times = self.time_key(time).unflatten(-1, (self.heads, -1))
+        return self.out(self.attend(q, keys, values, times, valid, hidden).transpose(1, 2).flatten(-2))
 
 
-def attend_apart(q: Tensor, keys: Tensor, values: Tensor, frame: Tensor, hidden: Tensor | None) -> Tensor:
+def attend_apart(
+    q: Tensor, keys: Tensor, values: Tensor, times: Tensor | None, valid: Tensor, hidden: Tensor | None
+) -> Tensor:
     """One softmax over the tokens of all frames, with the axis of the frames kept apart.
 
     Joining it with that of the tokens would copy the whole memory.
@@ -69,16 +75,25 @@ def attend_apart(q: Tensor, keys: Tensor, values: Tensor, frame: Tensor, hidden:
     Args:
         q: (B, h, Q, d/h), scaled.
         keys, values: (B, T, h, N, d/h).
-        frame: (B, T, 1 or h, 1 or Q), added to all logits of a frame.
-        hidden: (B, T, Q, N), added to the logits of all heads.
+        times: (B, T, h, d/h), what the age of a frame adds to its keys, if it matters.
+        valid: (B, T).
+        hidden: (B, T, Q, N), added to the logits of all heads, -1e4 where a query must not look.
 
     Returns:
         (B, h, Q, d/h).
     """
+    frame = of_frames(q, times, valid)
     bias = frame[..., None] if hidden is None else frame[..., None] + hidden[:, :, None]
     logits = q[:, None] @ keys.transpose(-1, -2) + bias  # (B, T, h, Q, N)
     weights = (logits - logits.amax(dim=(1, 4), keepdim=True)).exp()
     return (weights @ values).sum(dim=1) / weights.sum(dim=(1, 4))[..., None]
+
+
+def of_frames(q: Tensor, times: Tensor | None, valid: Tensor) -> Tensor:
+    """What all logits of a frame have in common, (B, T, 1 or h, 1 or Q); arguments as of `attend_apart`."""
+    # Finite, because bf16 engines dislike -inf.
+    frame = (valid[..., None, None] - 1.0) * 1e4
+    return frame if times is None else (q @ times.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) + frame
 
 
 def outside(masks: Tensor, mask_tokens: Tensor, valid: Tensor) -> Tensor:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from t2g_ros.model.memory_attention import MemoryAttention, outside
 from t2g_ros.model.settling import Settling, computing
-from t2g_ros.model.split_attention import attend_split, outside_joined
+from t2g_ros.model.split_attention import fused_attention, seen_joined
 from t2g_ros.model.time_embedding import TimeEmbedding
 
 
@@ -28,7 +31,7 @@ class MemoryDecoderLayer(nn.Module):
         values: Tensor,
         time: Tensor | None,
         valid: Tensor,
-        hidden: Tensor | None = None,
+        hidden: Any = None,
     ) -> Tensor:
         """Shapes as in `MemoryAttention.forward`."""
         queries = queries + self.memory_attention(self.norms[0](queries), keys, values, time, valid, hidden)
@@ -63,7 +66,7 @@ class MemoryDecoder(Settling):
         self.norm = nn.LayerNorm(width)
         self.mask_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
         self.class_head = nn.Linear(width, classes + 1 if hungarian else 1)
-        self._outside = outside
+        self._outside: Callable[[Tensor, Tensor, Tensor], Any] = outside  # see `MemoryAttention.attend`
         self._dtype: torch.dtype | None = None  # that it is settled on
 
     def forward(
@@ -112,8 +115,8 @@ class MemoryDecoder(Settling):
             part.to(dtype)
         for module in self.modules():
             if isinstance(module, MemoryAttention):
-                module.attend = attend_split
-        self._outside = outside_joined
+                module.attend = fused_attention(self.norm.weight.device, dtype)
+        self._outside = seen_joined
         self._dtype = dtype
 
     def _steps(
@@ -130,7 +133,7 @@ class MemoryDecoder(Settling):
         if self._dtype is not None:
             queries, time = queries.to(self._dtype), None if time is None else time.to(self._dtype)
         steps: list[tuple[Tensor, Tensor]] = []
-        hidden: Tensor | None = None
+        hidden: Any = None
         with computing(self.norm.weight):
             if mask_tokens is not None:
                 steps.append(self._masks(queries))

@@ -7,9 +7,16 @@ when the parts are joined.
 
 from __future__ import annotations
 
+import logging
+from functools import cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from t2g_ros.model.memory_attention import Attend, Seen, of_frames
+
+log = logging.getLogger(__name__)
 
 LARGEST_PART = 1536
 """Tokens: some hundred blocks of a kernel then read the memory of a large network."""
@@ -17,20 +24,24 @@ ALIGNED = 8
 """Kernels take rows of a bias whose length is a multiple of it."""
 
 
-def attend_split(q: Tensor, keys: Tensor, values: Tensor, frame: Tensor, hidden: Tensor | None) -> Tensor:
+def attend_split(q: Tensor, keys: Tensor, values: Tensor, times: Tensor | None, valid: Tensor, seen: Seen) -> Tensor:
     """As `memory_attention.attend_apart`; nothing is copied where the heads lie innermost in keys and values."""
     (batch, frames, heads, tokens, _), queries = keys.shape, q.shape[2]
     parts = next(parts for parts in range(-(-tokens // LARGEST_PART), tokens + 1) if tokens % parts == 0)
     bias = None
-    if hidden is not None:
-        hidden = hidden.unflatten(3, (parts, -1)).transpose(2, 3).flatten(0, 2)  # (B T parts, Q, N / parts)
+    if seen is not None:
+        hidden = (
+            hidden_from(seen, valid).unflatten(3, (parts, -1)).transpose(2, 3).flatten(0, 2)
+        )  # (B T parts, Q, N / parts)
         padding = -hidden.shape[-1] % ALIGNED
         hidden = F.pad(hidden, (0, padding))[..., : hidden.shape[-1]] if padding else hidden
         bias = hidden[:, None].expand(-1, heads, -1, -1)
     keys, values = (x.unflatten(3, (parts, -1)).transpose(2, 3).flatten(0, 2) for x in (keys, values))
     repeated = q[:, None].expand(-1, frames * parts, -1, -1, -1).flatten(0, 1)
     read, logs = _attend(repeated, keys, values, bias)
-    logs = logs[..., :queries].unflatten(0, (batch, frames, parts)) + frame[:, :, None]  # (B, T, parts, h, Q)
+    logs = (
+        logs[..., :queries].unflatten(0, (batch, frames, parts)) + of_frames(q, times, valid)[:, :, None]
+    )  # (B, T, parts, h, Q)
     shares = torch.softmax(logs.flatten(1, 2).movedim(1, -1), dim=-1).movedim(-1, 1)[..., None]
     return (read.unflatten(0, (batch, -1)) * shares).sum(dim=1).to(q.dtype)
 
@@ -43,11 +54,37 @@ def _attend(q: Tensor, keys: Tensor, values: Tensor, bias: Tensor | None) -> tup
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, keys, values, attn_mask=bias, scale=1.0)
 
 
-def outside_joined(masks: Tensor, mask_tokens: Tensor, valid: Tensor) -> Tensor:
-    """As `memory_attention.outside`, in one product over all frames and few passes over its result."""
+def hidden_from(seen: tuple[Tensor, Tensor], valid: Tensor) -> Tensor:
+    """-1e4 where `Seen` says that a token is hidden, else 0, (B, T, Q, N)."""
+    logits, best = seen
+    least = (best + (valid[:, None] - 1.0) * 1e4).amax(dim=-1).clamp(max=0.0)  # (B, Q)
+    # Below its best is nothing of a query that sees itself nowhere; what slots hold that are not valid does not matter.
+    hidden = logits < least.to(logits.dtype)[..., None, None]
+    return (hidden * torch.tensor(-1e4, dtype=logits.dtype)).movedim(1, 2)
+
+
+def seen_joined(masks: Tensor, mask_tokens: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """What `memory_attention.outside` tells, in one product over all frames; arguments as of it."""
     logits = masks @ mask_tokens.flatten(1, 2).transpose(1, 2)  # (B, Q, T N)
     logits = logits.unflatten(2, mask_tokens.shape[1:3])
-    best = (logits.amax(dim=-1) + (valid[:, None] - 1.0) * 1e4).amax(dim=-1)  # (B, Q)
-    # Below its best is nothing of a query that sees itself nowhere; what slots hold that are not valid does not matter.
-    hidden = logits < best.clamp(max=0.0).to(logits.dtype)[..., None, None]
-    return (hidden * torch.tensor(-1e4, dtype=logits.dtype)).movedim(1, 2)
+    return logits, logits.amax(dim=-1)
+
+
+@cache
+def fused_attention(device: torch.device, dtype: torch.dtype) -> Attend:
+    """As `attend_split`, in kernels of its own where the device, the type and what is installed allow it."""
+    if device.type != "cuda" or dtype == torch.float32:
+        return attend_split
+    try:
+        from t2g_ros.model.memory_kernel import attend_fused
+
+        zeros = torch.zeros(1, 1, 1, 1, 16, dtype=dtype, device=device)
+        with torch.cuda.device(device):
+            attend_fused(
+                zeros[0], zeros, zeros, zeros[0], zeros[0, 0, :, :, 0].float(), (zeros[..., 0], zeros[0, ..., 0])
+            )
+    except Exception as error:  # Triton and the compiler that it calls raise whatever they like
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        log.warning("the memory is read without a kernel of its own, more slowly (%s)", why)
+        return attend_split
+    return attend_fused

@@ -1,14 +1,36 @@
 """Attention over a clip's cached tokens, and the embedding of true time."""
 
+import os
+from typing import Any
+
 import pytest
 import torch
 
 from t2g_ros.model.memory_attention import MemoryAttention, attend_apart, outside
 from t2g_ros.model.memory_decoder import MemoryDecoder
-from t2g_ros.model.split_attention import LARGEST_PART, attend_split, outside_joined
+from t2g_ros.model.split_attention import LARGEST_PART, attend_split, hidden_from, seen_joined
 from t2g_ros.model.time_embedding import TimeEmbedding
 
 WIDTH, HEADS, QUERIES, FRAMES, TOKENS = 16, 2, 5, 3, 7
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+needs_gpu_or_interpreter = pytest.mark.skipif(
+    DEVICE.type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1",
+    reason="needs a CUDA device, or Triton with TRITON_INTERPRET=1",
+)
+
+
+def attention_inputs(tokens: int, masked: bool) -> list[Any]:
+    """Arguments of `attend_apart`, and at last the `Seen` that stands for what is hidden. Frame 1 of clip 0 is none."""
+    torch.manual_seed(0)
+    q = torch.randn(2, HEADS, QUERIES, WIDTH // HEADS)
+    keys, values = torch.randn(2, 2, FRAMES, HEADS, tokens, WIDTH // HEADS)
+    times, valid = torch.randn(2, FRAMES, HEADS, WIDTH // HEADS), torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+    if not masked:
+        return [q, keys, values, times, valid, None, None]
+    masks, mask_tokens = torch.randn(2, QUERIES, WIDTH), torch.randn(2, FRAMES, tokens, WIDTH)
+    mask_tokens[0, [0, 2]] = -masks[0, 0]  # query 0 of clip 0 sees itself nowhere
+    hidden = outside(masks, mask_tokens, valid)
+    return [q, keys, values, times, valid, hidden, seen_joined(masks, mask_tokens, valid)]
 
 
 def test_attention_equals_one_softmax_over_keys_that_carry_their_time() -> None:
@@ -76,7 +98,8 @@ def test_a_query_that_sees_itself_nowhere_looks_everywhere() -> None:
     tokens[0, [0, 2]] = -masks[0, 0]
     tokens[0, 1] = masks[0, 0]  # but in a slot that holds nothing
     hidden = outside(masks, tokens, valid)
-    torch.testing.assert_close(outside_joined(masks, tokens, valid)[:, [0, 2]], hidden[:, [0, 2]])
+    found = hidden_from(seen_joined(masks, tokens, valid), valid)
+    torch.testing.assert_close(found[:, [0, 2]], hidden[:, [0, 2]])
     assert hidden.shape == (1, FRAMES, QUERIES, TOKENS)
     assert (hidden[0, :, 0] == 0).all()
     for query in range(1, QUERIES):
@@ -96,16 +119,29 @@ def test_without_a_time_embedding_the_age_of_a_frame_does_not_matter() -> None:
     assert torch.equal(now, later)
 
 
+@pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("tokens", [TOKENS, 2 * LARGEST_PART - 20])
-def test_attending_in_parts_gives_the_same(tokens: int) -> None:
-    torch.manual_seed(0)
-    q = torch.randn(2, HEADS, QUERIES, WIDTH // HEADS)
-    keys, values = torch.randn(2, 2, FRAMES, HEADS, tokens, WIDTH // HEADS)
-    valid = torch.tensor([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
-    frame = torch.randn(2, FRAMES, HEADS, QUERIES) + (valid - 1)[..., None, None] * 1e4
-    for hidden in (None, torch.randint(-1, 1, (2, FRAMES, QUERIES, tokens)) * 1e4):
-        expected = attend_apart(q, keys, values, frame, hidden)
-        torch.testing.assert_close(attend_split(q, keys, values, frame, hidden), expected, atol=1e-5, rtol=1e-4)
+def test_attending_in_parts_gives_the_same(tokens: int, masked: bool) -> None:
+    *inputs, hidden, seen = attention_inputs(tokens, masked)
+    expected = attend_apart(*inputs, hidden)
+    torch.testing.assert_close(attend_split(*inputs, seen), expected, atol=1e-5, rtol=1e-4)
+
+
+@needs_gpu_or_interpreter
+@pytest.mark.parametrize("masked", [True, False])
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize("tokens", [TOKENS, 1000])
+def test_the_gpu_s_kernels_attend_alike(tokens: int, timed: bool, masked: bool) -> None:
+    from t2g_ros.model.memory_kernel import attend_fused
+
+    q, keys, values, times, valid, hidden, seen = attention_inputs(tokens, masked)
+    kept = times if timed else None
+    expected = attend_apart(q, keys, values, kept, valid, hidden)
+    # As the engine has them, the heads of a token lie together.
+    keys, values = (x.transpose(2, 3).contiguous().transpose(2, 3) for x in (keys, values))
+    inputs = [None if x is None else x.to(DEVICE) for x in (q, keys, values, kept, valid)]
+    found = attend_fused(*inputs, None if seen is None else tuple(x.to(DEVICE) for x in seen))
+    torch.testing.assert_close(found.cpu(), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_a_settled_decoder_says_the_same() -> None:
