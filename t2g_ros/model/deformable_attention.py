@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable
 from functools import cache
@@ -11,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-log = logging.getLogger(__name__)
+from t2g_ros.model.kernels import kernel_or
 
 Sizes = list[tuple[int, int]]
 """Height and width of every level."""
@@ -104,19 +103,15 @@ def sampled_apart(values: Tensor, offsets: Tensor, logits: Tensor, places: Tenso
 @cache
 def fused_sampling(device: torch.device) -> Sample:
     """As `sampled_apart`, in one kernel where the device and what is installed allow it."""
-    if device.type != "cuda":
-        return sampled_apart
-    try:
+
+    def load() -> Sample:
         from t2g_ros.model.deformable_kernel import sampled
 
-        zeros = torch.zeros(1, 1, 1, 2, device=device)
-        with torch.cuda.device(device):
-            sampled(zeros, zeros[..., None, None, :], zeros[..., :1], zeros[0, 0], [(1, 1)])
-    except Exception as error:  # Triton and the compiler that it calls raise whatever they like
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        log.warning("the pixel decoder's sampling runs without its own kernel, more slowly (%s)", why)
-        return sampled_apart
-    return sampled
+        return sampled
+
+    zeros = torch.zeros(1, 1, 1, 2, device=device)
+    inputs = zeros, zeros[..., None, None, :], zeros[..., :1], zeros[0, 0], [(1, 1)]
+    return kernel_or(sampled_apart, load, lambda kernel: kernel(*inputs), device)
 
 
 def token_places(sizes: Sizes, device: torch.device) -> Tensor:

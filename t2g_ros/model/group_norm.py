@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import cache
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-log = logging.getLogger(__name__)
+from t2g_ros.model.kernels import kernel_or
 
 Normalize = Callable[[Tensor, int, Tensor, Tensor, float], Tensor]
 """`torch.nn.functional.group_norm`, or what computes the same; arguments as of it."""
@@ -34,16 +33,11 @@ class GroupNorm(nn.GroupNorm):
 @cache
 def fused_group_norm(device: torch.device) -> Normalize:
     """As `torch.nn.functional.group_norm`, in kernels of its own where the device and what is installed allow it."""
-    if device.type != "cuda":
-        return F.group_norm
-    try:
+
+    def load() -> Normalize:
         from t2g_ros.model.group_norm_kernel import normalized
 
-        ones = torch.ones(1, 64, 1, 1, device=device)
-        with torch.cuda.device(device):
-            normalized(ones, 32, ones.flatten(), ones.flatten(), 1.0)
-    except Exception as error:  # Triton and the compiler that it calls raise whatever they like
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        log.warning("the pixel decoder's group norms run without their own kernel, more slowly (%s)", why)
-        return F.group_norm
-    return normalized
+        return normalized
+
+    ones = torch.ones(1, 64, 1, 1, device=device)
+    return kernel_or(F.group_norm, load, lambda kernel: kernel(ones, 32, ones.flatten(), ones.flatten(), 1.0), device)

@@ -7,16 +7,14 @@ when the parts are joined.
 
 from __future__ import annotations
 
-import logging
 from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from t2g_ros.model.kernels import kernel_or
 from t2g_ros.model.memory_attention import Attend, Seen, of_frames
-
-log = logging.getLogger(__name__)
 
 LARGEST_PART = 1536
 """Tokens: some hundred blocks of a kernel then read the memory of a large network."""
@@ -73,18 +71,15 @@ def seen_joined(masks: Tensor, mask_tokens: Tensor, valid: Tensor) -> tuple[Tens
 @cache
 def fused_attention(device: torch.device, dtype: torch.dtype) -> Attend:
     """As `attend_split`, in kernels of its own where the device, the type and what is installed allow it."""
-    if device.type != "cuda" or dtype == torch.float32:
-        return attend_split
-    try:
+
+    def load() -> Attend:
         from t2g_ros.model.memory_kernel import attend_fused
 
-        zeros = torch.zeros(1, 1, 1, 1, 16, dtype=dtype, device=device)
-        with torch.cuda.device(device):
-            attend_fused(
-                zeros[0], zeros, zeros, zeros[0], zeros[0, 0, :, :, 0].float(), (zeros[..., 0], zeros[0, ..., 0])
-            )
-    except Exception as error:  # Triton and the compiler that it calls raise whatever they like
-        why = (str(error) or type(error).__name__).splitlines()[0]
-        log.warning("the memory is read without a kernel of its own, more slowly (%s)", why)
-        return attend_split
-    return attend_fused
+        return attend_fused
+
+    if dtype == torch.float32:
+        return attend_split  # such products are no work for the kernel
+    zeros = torch.zeros(1, 1, 1, 1, 16, dtype=dtype, device=device)
+    one = zeros[..., 0]
+    inputs = zeros[0], zeros, zeros, zeros[0], one[0, 0].float(), (one, one[0])
+    return kernel_or(attend_split, load, lambda kernel: kernel(*inputs), device)
