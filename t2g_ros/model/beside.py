@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import torch
 
 Step = TypeVar("Step")
+Here = TypeVar("Here")
+Aside = TypeVar("Aside")
 
 
 def beside(steps: Iterator[Step], stream: torch.cuda.Stream | None) -> Iterator[Step]:
@@ -34,3 +36,22 @@ def beside(steps: Iterator[Step], stream: torch.cuda.Stream | None) -> Iterator[
         taken.append(step)
         here.wait_stream(stream)
         yield step
+
+
+def both(here: Callable[[], Here], aside: Callable[[], Aside], stream: torch.cuda.Stream | None) -> tuple[Here, Aside]:
+    """Call two functions that do not need each other, the second one on a stream beside the current one.
+
+    Args:
+        here, aside: what launches kernels.
+        stream: for `aside`; None calls both where the current stream is. Only this may use it.
+    """
+    if stream is None:
+        return here(), aside()
+    current = torch.cuda.current_stream()
+    # What comes later on that stream waits for all before it here, so that memory of its own may be used again there.
+    stream.wait_stream(current)
+    with torch.cuda.stream(stream):
+        second = aside()
+    first = here()
+    current.wait_stream(stream)
+    return first, second

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from t2g_ros.model.beside import beside
+from t2g_ros.model.beside import beside, both
 from t2g_ros.model.encoders.base import Encoder
+from t2g_ros.model.kernels import kernel_or
 from t2g_ros.model.settling import computing
 from t2g_ros.model.stability_queries import StabilityQueries
 from t2g_ros.model.token_modulation import Read, TextStep, TokenModulation
@@ -21,9 +24,9 @@ if TYPE_CHECKING:
 ALIGNED = 8
 """Rows of 16 bits whose length is a multiple of it are read by GPUs at full speed."""
 
-Begun = tuple[Tensor, "Tensor | None"]
-"""What a layer's modulation adds to: queries (B, Q, C), to which goes what they read of the tokens, and with depth its
-logits (B, N, P), to which go those of the tokens; P queries, some of them padding."""
+Begun = tuple[Tensor, Tensor, "Tensor | None"]
+"""What a layer's modulation adds to: queries (B, Q, C), to which goes what they read of the tokens; what is written for
+P of them, some being padding, (B, P, C); and with depth its logits (B, N, P), to which go those of the tokens."""
 
 
 class SettledModulation:
@@ -72,7 +75,8 @@ class SettledModulation:
         self._written = kept(F.pad(F.pad(written[:, :-1], (0, 0, 0, 1)), padding))  # (L, P, C)
         self._out = kept(out.weight @ last.weight)
         self._unread = kept(out(prompted + last.bias))  # (L, Q, d)
-        self._beside = torch.cuda.Stream(own.device) if own.is_cuda else None
+        self._softmax = fused_softmax(own.device)
+        self._beside, self._aside = (torch.cuda.Stream(own.device) if own.is_cuda else None for _ in range(2))
 
     def encode(self, encoder: Encoder, depth: DepthEncoder | None, image: Tensor) -> tuple[dict[int, Tensor], Tensor]:
         """Encode images with their layers modulated, the depth encoder beside the image encoder.
@@ -105,11 +109,12 @@ class SettledModulation:
             depth: (B, N, C) of that layer, if there is any.
         """
         read = self._start[layer].expand(batch, -1, -1).clone()
+        written = self._written[layer].expand(batch, -1, -1).clone()
         if depth is None:
-            return read, None
+            return read, written, None
         with computing(depth):
-            read.baddbmm_(_attended(self._probes[1][layer], depth), self._values[1].expand(batch, -1, -1))
-            return read, F.linear(depth, self._queries[layer].T, self._no_logits)
+            read.baddbmm_(self._attended(self._probes[1][layer], depth), self._values[1].expand(batch, -1, -1))
+            return read, written, F.linear(depth, self._queries[layer].T, self._no_logits)
 
     def _modulate(self, layer: int, tokens: Tensor, begun: Begun) -> Tensor:
         """Change the tokens (B, N, C) that leave a layer in place.
@@ -117,26 +122,47 @@ class SettledModulation:
         Returns:
             What the queries read as the MLP holds it, (B, Q, C).
         """
-        read, logits = begun
+        read, written, logits = begun
         batch = len(tokens)
-        with computing(tokens):
-            read.baddbmm_(_attended(self._probes[0][layer], tokens), self._values[0].expand(batch, -1, -1))
+
+        def queries() -> Tensor:
+            read.baddbmm_(self._attended(self._probes[0][layer], tokens), self._values[0].expand(batch, -1, -1))
             hidden = F.linear(F.layer_norm(read, *self._norm), *self._first).relu_()
-            written = self._written[layer].expand(batch, -1, -1).clone()
             written[:, : hidden.shape[1] - 1].baddbmm_(hidden[:, :-1], self._write.expand(batch, -1, -1))
+            return hidden
+
+        def patches() -> tuple[Tensor, Tensor]:
             if logits is None:
-                logits = F.linear(tokens, self._queries[layer].T, self._no_logits)
+                chosen = F.linear(tokens, self._queries[layer].T, self._no_logits)
             else:
-                logits.baddbmm_(tokens, self._queries[layer].expand(batch, -1, -1))
-            change = F.linear(tokens, *self._mix).baddbmm_(torch.softmax(logits, dim=-1), written)
-            tokens.add_(change)
+                chosen = logits.baddbmm_(tokens, self._queries[layer].expand(batch, -1, -1))
+            return torch.softmax(chosen, dim=-1), F.linear(tokens, *self._mix)
+
+        with computing(tokens):
+            # Products of few queries leave most of a GPU idle.
+            hidden, (shares, change) = both(queries, patches, self._aside)
+            tokens.add_(change.baddbmm_(shares, written))
         return hidden
 
+    def _attended(self, probes: Tensor, tokens: Tensor) -> Tensor:
+        """What probes (Q, C) find in tokens (B, N, C), (B, Q, C)."""
+        return self._softmax(torch.bmm(probes.expand(len(tokens), -1, -1), tokens.transpose(1, 2))) @ tokens
 
-def _attended(probes: Tensor, tokens: Tensor) -> Tensor:
-    """What probes (Q, C) find in tokens (B, N, C), (B, Q, C)."""
-    logits = torch.bmm(probes.expand(len(tokens), -1, -1), tokens.transpose(1, 2))
-    return torch.softmax(logits, dim=-1) @ tokens
+
+@cache
+def fused_softmax(device: torch.device) -> Callable[[Tensor], Tensor]:
+    """`torch.softmax` of the last axis, in a kernel of its own where the device and what is installed allow it."""
+
+    def load() -> Callable[[Tensor], Tensor]:
+        from t2g_ros.model.softmax_kernel import softmax_of_rows
+
+        return softmax_of_rows
+
+    return kernel_or(_softmax, load, lambda kernel: kernel(torch.zeros(1, 8, device=device)), device)
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    return torch.softmax(logits, dim=-1)
 
 
 def _probes(read: Read, queries: Tensor) -> Tensor:

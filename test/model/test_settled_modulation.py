@@ -1,5 +1,6 @@
 """The stability queries as inference computes them: the numbers of the modules that are trained."""
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -62,3 +63,15 @@ def test_in_bf16_they_are_nearly_so(build: Callable[..., Time2General]) -> None:
         assert found[name].dtype == torch.bfloat16
         alike = torch.nn.functional.cosine_similarity(found[name].float().flatten(1), full.flatten(1))
         assert alike.min() > 0.99, name
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1",
+    reason="needs a CUDA device, or Triton with TRITON_INTERPRET=1",
+)
+def test_the_gpu_s_kernel_gives_the_same_softmax() -> None:
+    from t2g_ros.model.softmax_kernel import softmax_of_rows
+
+    logits = torch.randn(2, 3, 700, generator=torch.Generator().manual_seed(0)) * 5
+    found = softmax_of_rows(logits.to("cuda" if torch.cuda.is_available() else "cpu"))
+    torch.testing.assert_close(found.cpu(), logits.softmax(dim=-1))
