@@ -59,8 +59,12 @@ class ViTTrunk(Trunk):
             # Of the joined tokens: OpenVINO 2026.4 gives wrong numbers to whatever else reads a part of them.
             yield tokens[:, self.prefix :]
 
+    @torch.no_grad()
     def settle(self, size: tuple[int, int], dtype: torch.dtype) -> None:
         """See `Settling`; rotary positions are still made in f32."""
+        for layer in self.layers:
+            _fold_scale(layer, "layer_scale1", "attention")
+            _fold_scale(layer, "layer_scale2", "mlp")
         self.embeddings.to(dtype)
         self.layers.to(dtype)
 
@@ -187,3 +191,15 @@ class DepthEncoder(nn.Module):
     def forward(self, image: Tensor) -> list[Tensor]:
         """As `walk`, all of them."""
         return list(self.walk(image))
+
+
+def _fold_scale(layer: nn.Module, scale: str, branch: str) -> None:
+    """Multiply the last product of a layer's branch by the branch's scales of channels, and take these away."""
+    scales = getattr(getattr(layer, scale), "lambda1", None)
+    if scales is None:
+        return
+    *_, last = (module for module in getattr(layer, branch).modules() if isinstance(module, nn.Linear))
+    last.weight.mul_(scales[:, None])
+    if last.bias is not None:
+        last.bias.mul_(scales)
+    setattr(layer, scale, nn.Identity())

@@ -148,3 +148,21 @@ def test_a_trunk_that_is_settled_on_a_type_computes_in_its_type_under_autocast_t
     for low, full in zip(found.values(), expected.values(), strict=True):
         assert low.dtype == torch.bfloat16
         assert F.cosine_similarity(low.float().flatten(1), full.flatten(1)).min() > 0.99
+
+
+@pytest.mark.parametrize("kind", ["dinov2", "dinov3"])
+def test_a_settled_one_says_the_same_without_scaling_its_branches(folder: Path, kind: str) -> None:
+    torch.manual_seed(0)
+    built = encoder(kind, getattr(tiny_checkpoints, kind)(folder / f"settled-{kind}"))
+    scales = [scale for name, scale in built.named_parameters() if name.endswith("lambda1")]
+    assert len(scales) == 2 * len(TAPS)
+    with torch.no_grad():
+        for scale in scales:
+            scale.uniform_(-2, 2)
+        expected = built(IMAGE)
+        for _ in range(2):  # the second time changes nothing
+            built.trunk.settle((64, 128), torch.float32)
+        found = built(IMAGE)
+    assert not any(name.endswith("lambda1") for name in built.state_dict())
+    for stride, maps in found.items():
+        torch.testing.assert_close(maps, expected[stride], atol=1e-4, rtol=1e-4)
