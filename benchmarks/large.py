@@ -3,8 +3,8 @@
 Run on an idle machine with a CUDA GPU: `python benchmarks/large.py [--precision P] [--json FILE]`; without one it says
 so. The network is that of config/train/t2g_large.yaml with random weights, which are as fast as trained ones, so that
 nothing is downloaded. It runs in the torch engine, from an image in the computer's memory to a mask there.
-The encoders alone compute as they do in it: in the same precision, prepared alike, as a CUDA graph. They do so once
-more launched kernel by kernel, as they would be in a plain script.
+The encoders alone compute as they do in it: in the same precision, prepared alike, beside each other, as a CUDA graph.
+They do so once more launched kernel by kernel, as they would be in a plain script.
 
 `--tiny` runs the same code with a very small network at 128x64, on any machine; its figures say nothing.
 """
@@ -25,6 +25,7 @@ from inputs import input_frames
 from measure import Task, arguments, as_table, described, medians_ms, to_the_end, write
 from torch import Tensor, nn
 
+from t2g_ros.model.beside import both
 from t2g_ros.model.checkpoint import save_model
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.encoders.build import build_depth_encoder, build_encoder
@@ -90,11 +91,12 @@ class Encoders(nn.Module):
         self.image = build_encoder(config.encoder)
         assert config.depth is not None
         self.depth = build_depth_encoder(config.depth, config.encoder)
+        self._aside = torch.cuda.Stream() if torch.cuda.is_available() else None
 
     def forward(self, rgb: Tensor) -> Tensor:
         """(1, 3, H, W) RGB in 0..255 -> one number, so that all is computed."""
-        first, *_ = self.image(rgb).values()
-        return first.sum() + self.depth(rgb)[-1].sum()
+        maps, tokens = both(lambda: self.image(rgb), lambda: self.depth(rgb)[-1], self._aside)
+        return next(iter(maps.values())).sum() + tokens.sum()
 
 
 def encoders_alone(config: ModelConfig, precision: str, next_image: Callable[[], Any], *, graph: bool) -> Task:
