@@ -6,10 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from t2g_ros.model.beside import both
 from t2g_ros.model.deformable_attention import DeformableAttention, Sizes, fused_sampling, sine_positions, token_places
 from t2g_ros.model.group_norm import GroupNorm
 from t2g_ros.model.pixel_decoder import resized
-from t2g_ros.model.settling import Settling, computing
+from t2g_ros.model.settling import Settling, computing, fuse_relus
 
 GROUPS = 32
 """Of the group norms."""
@@ -70,6 +71,7 @@ class DeformablePixelDecoder(Settling):
         )
         self.mask = nn.Conv2d(width, width, 1)
         self._settled: tuple[Tensor, Tensor] | None = None  # what `_positions` returns
+        self._aside: torch.cuda.Stream | None = None
 
     def forward(self, stages: dict[int, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[int, Tensor]]:
         """Fuse the stages.
@@ -89,6 +91,8 @@ class DeformablePixelDecoder(Settling):
         positions, places = self._positions(size)
         self._settled = positions.detach().to(dtype), places
         self.to(dtype)
+        fuse_relus(self)
+        self._aside = torch.cuda.Stream(self.level.device) if self.level.is_cuda else None
         for module in self.modules():
             if isinstance(module, DeformableAttention):
                 module.sample = fused_sampling(self.level.device)
@@ -111,12 +115,20 @@ class DeformablePixelDecoder(Settling):
         maps = [self.project[str(s)](stages[s], s, size) for s in self.strides]
         sizes = self._sizes(size)
         tokens = torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)
-        positions, places = self._positions(size) if self._settled is None else self._settled
-        for layer in self.layers:
-            tokens = layer(tokens, positions, places, sizes)
-        split = tokens.transpose(1, 2).split([h * w for h, w in sizes], dim=2)
+        attended, fine = both(
+            lambda: self._attended(tokens, size),
+            lambda: self.lateral(stages[self.finest], self.finest, size),
+            self._aside,
+        )
+        split = attended.transpose(1, 2).split([h * w for h, w in sizes], dim=2)
         pyramid = {s: part.unflatten(2, hw) for s, part, hw in zip(self.strides, split, sizes, strict=True)}
-        fine = self.lateral(stages[self.finest], self.finest, size)
         above = F.interpolate(pyramid[self.strides[-1]], size=fine.shape[-2:], mode="bilinear", align_corners=False)
         pyramid[self.finest] = self.smooth(fine + above)
         return self.mask(pyramid[self.finest]), pyramid
+
+    def _attended(self, tokens: Tensor, size: tuple[int, int]) -> Tensor:
+        """The coarse levels' tokens, (B, N, d), after they attended to each other."""
+        positions, places = self._positions(size) if self._settled is None else self._settled
+        for layer in self.layers:
+            tokens = layer(tokens, positions, places, self._sizes(size))
+        return tokens

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from t2g_ros.model.memory_attention import MemoryAttention, outside
-from t2g_ros.model.settling import Settling, computing
+from t2g_ros.model.settling import Settling, computing, fuse_relus
 from t2g_ros.model.split_attention import fused_attention, seen_joined
 from t2g_ros.model.time_embedding import TimeEmbedding
 
@@ -113,6 +113,7 @@ class MemoryDecoder(Settling):
         """See `Settling`; ages are still embedded in f32."""
         for part in (self.layers, self.norm, self.mask_head, self.class_head):
             part.to(dtype)
+            fuse_relus(part)
         for module in self.modules():
             if isinstance(module, MemoryAttention):
                 module.attend = fused_attention(self.norm.weight.device, dtype)

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from t2g_ros.model.beside import beside, both
 from t2g_ros.model.encoders.base import Encoder
 from t2g_ros.model.kernels import kernel_or
-from t2g_ros.model.settling import computing
+from t2g_ros.model.settling import computing, linear_relu
 from t2g_ros.model.stability_queries import StabilityQueries
 from t2g_ros.model.token_modulation import Read, TextStep, TokenModulation
 
@@ -127,7 +127,7 @@ class SettledModulation:
 
         def queries() -> Tensor:
             read.baddbmm_(self._attended(self._probes[0][layer], tokens), self._values[0].expand(batch, -1, -1))
-            hidden = F.linear(F.layer_norm(read, *self._norm), *self._first).relu_()
+            hidden = linear_relu(F.layer_norm(read, *self._norm), *self._first)
             written[:, : hidden.shape[1] - 1].baddbmm_(hidden[:, :-1], self._write.expand(batch, -1, -1))
             return hidden
 

@@ -163,3 +163,16 @@ def test_every_level_reaches_the_mask_features(stages: dict[int, Tensor]) -> Non
     for stride in CHANNELS:
         changed = stages | {stride: torch.randn_like(stages[stride])}
         assert not torch.allclose(decoder(changed, SIZE)[0], before, atol=1e-2), stride
+
+
+def test_a_settled_decoder_says_the_same(stages: dict[int, Tensor]) -> None:
+    torch.manual_seed(4)
+    decoder = DeformablePixelDecoder(CHANNELS, WIDTH, layers=2, heads=HEADS, points=POINTS).eval()
+    with torch.no_grad():
+        expected, expected_levels = decoder(stages, SIZE)
+        decoder.settle(SIZE, torch.float32)
+        found, levels = decoder(stages, SIZE)
+    assert not any(isinstance(follower, nn.ReLU) for layer in decoder.layers for follower in layer.feed_forward)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+    for stride, level in levels.items():
+        torch.testing.assert_close(level, expected_levels[stride], atol=1e-5, rtol=1e-4)
