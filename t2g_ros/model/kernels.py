@@ -10,7 +10,7 @@ import torch
 
 log = logging.getLogger(__name__)
 
-Function = TypeVar("Function", bound=Callable[..., torch.Tensor])
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def kernel_or(

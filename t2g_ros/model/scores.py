@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from t2g_ros.model.kernels import kernel_or
+
+Resolve = Callable[[Tensor], tuple[Tensor, Tensor]]
 OUTPUT_STRIDE = 2
 """Stride of the labels: scores are raised from twice that before the argmax, so thin things keep their edge."""
 LEAST = 1e-6
@@ -61,6 +66,18 @@ def resolve(scores: Tensor) -> tuple[Tensor, Tensor]:
     """
     labels, confidence = label_values(scores)
     return labels.to(torch.uint8), confidence.to(torch.uint8)
+
+
+@cache
+def fused_resolve(device: torch.device) -> Resolve:
+    """As `resolve`, in a kernel of its own where the device and what is installed allow it."""
+
+    def load() -> Resolve:
+        from t2g_ros.model.labels_kernel import resolved
+
+        return resolved
+
+    return kernel_or(resolve, load, lambda kernel: kernel(torch.zeros(1, 1, 2, 2, device=device)), device)
 
 
 def label_values(scores: Tensor) -> tuple[Tensor, Tensor]:

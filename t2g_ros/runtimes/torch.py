@@ -18,6 +18,7 @@ from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.checkpoint import load_model
 from t2g_ros.model.features import FRAME_NAMES, feature_shapes
+from t2g_ros.model.scores import fused_resolve
 from t2g_ros.model.settling import Settling
 from t2g_ros.model.shipped import resolve_model
 from t2g_ros.model.time2general import resolve
@@ -209,9 +210,11 @@ class TorchRuntime:
             self._when = when = Upload((2, self.slots), torch.float32, self._device)
             self._frame = frame = {name: values.clone() for name, values in self._frame_in(0).items()}
 
+            to_labels = fused_resolve(self._device)
+
             def decode() -> tuple[Tensor, Tensor, dict[str, Tensor]]:
                 scores, after = self._decoded(frame, when.tensor)
-                return *resolve(scores), after
+                return *to_labels(scores), after
 
             self._decoder = captured(decode, "decoding")
             self._download = Download(*self._decoder()[:2])

@@ -1,5 +1,8 @@
 """Class scores of queries that claim classes."""
 
+import os
+
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -44,3 +47,20 @@ def test_labels_are_the_argmax_of_the_scores_raised_to_twice_their_size() -> Non
     assert labels.shape == (2, 24, 40)
     assert torch.equal(labels, raised.argmax(dim=1))
     assert not torch.equal(labels, scores.argmax(dim=1).repeat_interleave(2, 1).repeat_interleave(2, 2))
+
+
+@pytest.mark.skipif(
+    not torch.cuda.is_available() and os.environ.get("TRITON_INTERPRET") != "1",
+    reason="needs a CUDA device, or Triton with TRITON_INTERPRET=1",
+)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_the_gpu_s_kernel_resolves_the_same(channels_last: bool) -> None:
+    from t2g_ros.model.labels_kernel import resolved
+
+    scores = torch.randn(2, 5, 6, 23, generator=torch.Generator().manual_seed(0)) * 3
+    if channels_last:
+        scores = scores.to(memory_format=torch.channels_last)
+    labels, confidence = resolved(scores.to("cuda" if torch.cuda.is_available() else "cpu"))
+    expected_labels, expected_confidence = resolve(scores)
+    assert torch.equal(labels.cpu(), expected_labels)
+    assert (confidence.cpu().int() - expected_confidence.int()).abs().max() <= 1  # which is rounded
