@@ -76,7 +76,9 @@ class SettledModulation:
         self._out = kept(out.weight @ last.weight)
         self._unread = kept(out(prompted + last.bias))  # (L, Q, d)
         self._softmax = fused_softmax(own.device)
-        self._beside, self._aside = (torch.cuda.Stream(own.device) if own.is_cuda else None for _ in range(2))
+        self._beside, self._aside = (
+            torch.cuda.Stream(own.device, priority=priority) if own.is_cuda else None for priority in (0, -1)
+        )  # whoever waits for the second one comes before the first
 
     def encode(self, encoder: Encoder, depth: DepthEncoder | None, image: Tensor) -> tuple[dict[int, Tensor], Tensor]:
         """Encode images with their layers modulated, the depth encoder beside the image encoder.

@@ -38,8 +38,10 @@ def captured(function: Callable[[], Result], what: str) -> Callable[[], Result]:
     here.wait_stream(aside)
     graph = torch.cuda.CUDAGraph()
     try:
-        # Other threads may use the device meanwhile.
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        # What runs beside this stream fills the gaps that it leaves; without its priority that would run ahead, and
+        # nothing be left for the last gaps. Other threads may use the device meanwhile.
+        first = torch.cuda.Stream(priority=-1)
+        with torch.cuda.graph(graph, stream=first, capture_error_mode="thread_local"):
             result = function()
     except RuntimeError as error:
         torch.cuda.synchronize()
