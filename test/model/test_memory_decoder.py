@@ -144,6 +144,19 @@ def test_the_gpu_s_kernels_attend_alike(tokens: int, timed: bool, masked: bool) 
     torch.testing.assert_close(found.cpu(), expected, atol=1e-5, rtol=1e-4)
 
 
+@needs_gpu_or_interpreter
+def test_the_gpu_s_kernels_attend_alike_in_16_bits() -> None:
+    from t2g_ros.model.memory_kernel import attend_fused
+
+    dtype = torch.bfloat16 if DEVICE.type == "cuda" else torch.float16  # Triton's interpreter multiplies bf16 wrongly
+    q, keys, values, times, valid, _, (logits, best) = attention_inputs(1000, masked=True)
+    low = [x.to(DEVICE, dtype) for x in (q, keys, values, times, logits, best)]
+    found = attend_fused(*low[:4], valid.to(DEVICE), (low[4], low[5]))
+    full = [x.float().cpu() for x in low]
+    expected = attend_split(*full[:4], valid, (full[4], full[5]))
+    torch.testing.assert_close(found.float().cpu(), expected, atol=1e-2, rtol=1e-2)
+
+
 def test_a_settled_decoder_says_the_same() -> None:
     torch.manual_seed(0)
     decoder = MemoryDecoder(4, WIDTH, HEADS, layers=2, hungarian=True).eval()
