@@ -105,7 +105,7 @@ def fused_sampling(device: torch.device) -> Sample:
     """As `sampled_apart`, in one kernel where the device and what is installed allow it."""
 
     def load() -> Sample:
-        from t2g_ros.model.deformable_kernel import sampled
+        from t2g_ros.model.kernels.deformable import sampled
 
         return sampled
 

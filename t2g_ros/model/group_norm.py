@@ -35,7 +35,7 @@ def fused_group_norm(device: torch.device) -> Normalize:
     """As `torch.nn.functional.group_norm`, in kernels of its own where the device and what is installed allow it."""
 
     def load() -> Normalize:
-        from t2g_ros.model.group_norm_kernel import normalized
+        from t2g_ros.model.kernels.group_norm import normalized
 
         return normalized
 

@@ -73,7 +73,7 @@ def fused_resolve(device: torch.device) -> Resolve:
     """As `resolve`, in a kernel of its own where the device and what is installed allow it."""
 
     def load() -> Resolve:
-        from t2g_ros.model.labels_kernel import resolved
+        from t2g_ros.model.kernels.labels import resolved
 
         return resolved
 

@@ -156,7 +156,7 @@ def fused_softmax(device: torch.device) -> Callable[[Tensor], Tensor]:
     """`torch.softmax` of the last axis, in a kernel of its own where the device and what is installed allow it."""
 
     def load() -> Callable[[Tensor], Tensor]:
-        from t2g_ros.model.softmax_kernel import softmax_of_rows
+        from t2g_ros.model.kernels.softmax import softmax_of_rows
 
         return softmax_of_rows
 

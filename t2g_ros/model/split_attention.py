@@ -73,7 +73,7 @@ def fused_attention(device: torch.device, dtype: torch.dtype) -> Attend:
     """As `attend_split`, in kernels of its own where the device, the type and what is installed allow it."""
 
     def load() -> Attend:
-        from t2g_ros.model.memory_kernel import attend_fused
+        from t2g_ros.model.kernels.memory import attend_fused
 
         return attend_fused
 

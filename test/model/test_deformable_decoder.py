@@ -92,7 +92,7 @@ def test_the_gpu_s_kernel_samples_the_same() -> None:
 )
 @pytest.mark.parametrize("shape", [(2, WIDTH, 5, 27), (1, 256, 16, 32)])
 def test_the_gpu_s_kernels_normalize_the_same(shape: tuple[int, ...]) -> None:
-    from t2g_ros.model.group_norm_kernel import normalized
+    from t2g_ros.model.kernels.group_norm import normalized
 
     torch.manual_seed(0)
     maps, weight, bias = torch.randn(shape) * 3 + 20, *torch.randn(2, shape[1])

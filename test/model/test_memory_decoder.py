@@ -132,7 +132,7 @@ def test_attending_in_parts_gives_the_same(tokens: int, masked: bool) -> None:
 @pytest.mark.parametrize("timed", [True, False])
 @pytest.mark.parametrize("tokens", [TOKENS, 1000])
 def test_the_gpu_s_kernels_attend_alike(tokens: int, timed: bool, masked: bool) -> None:
-    from t2g_ros.model.memory_kernel import attend_fused
+    from t2g_ros.model.kernels.memory import attend_fused
 
     q, keys, values, times, valid, hidden, seen = attention_inputs(tokens, masked)
     kept = times if timed else None
@@ -146,7 +146,7 @@ def test_the_gpu_s_kernels_attend_alike(tokens: int, timed: bool, masked: bool) 
 
 @needs_gpu_or_interpreter
 def test_the_gpu_s_kernels_attend_alike_in_16_bits() -> None:
-    from t2g_ros.model.memory_kernel import attend_fused
+    from t2g_ros.model.kernels.memory import attend_fused
 
     dtype = torch.bfloat16 if DEVICE.type == "cuda" else torch.float16  # Triton's interpreter multiplies bf16 wrongly
     q, keys, values, times, valid, _, (logits, best) = attention_inputs(1000, masked=True)

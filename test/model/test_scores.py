@@ -55,7 +55,7 @@ def test_labels_are_the_argmax_of_the_scores_raised_to_twice_their_size() -> Non
 )
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_the_gpu_s_kernel_resolves_the_same(channels_last: bool) -> None:
-    from t2g_ros.model.labels_kernel import resolved
+    from t2g_ros.model.kernels.labels import resolved
 
     scores = torch.randn(2, 5, 6, 23, generator=torch.Generator().manual_seed(0)) * 3
     if channels_last:

@@ -70,7 +70,7 @@ def test_in_bf16_they_are_nearly_so(build: Callable[..., Time2General]) -> None:
     reason="needs a CUDA device, or Triton with TRITON_INTERPRET=1",
 )
 def test_the_gpu_s_kernel_gives_the_same_softmax() -> None:
-    from t2g_ros.model.softmax_kernel import softmax_of_rows
+    from t2g_ros.model.kernels.softmax import softmax_of_rows
 
     logits = torch.randn(2, 3, 700, generator=torch.Generator().manual_seed(0)) * 5
     found = softmax_of_rows(logits.to("cuda" if torch.cuda.is_available() else "cpu"))

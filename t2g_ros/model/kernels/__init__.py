@@ -1,4 +1,4 @@
-"""Which kernels of this project's own run on a device."""
+"""Kernels of this project's own, each beside what computes the same without it, and which of them run on a device."""
 
 from __future__ import annotations
 
