@@ -160,6 +160,9 @@ class TrainConfig:
         for index, source in enumerate(self.sources):
             if source.kind not in KINDS:
                 raise ConfigError(f"sources[{index}]: kind is '{source.kind}', expected one of {', '.join(KINDS)}")
+            for key in ("paste", "paste_rendered"):
+                if not 0 <= getattr(source, key) <= 1:
+                    raise ConfigError(f"sources[{index}]: {key} is {getattr(source, key)}, expected 0 to 1")
             if source.paste_rendered and source.kind != "stills":
                 raise ConfigError(
                     f"sources[{index}]: paste_rendered is {source.paste_rendered}, expected 0: only stills are pasted "

@@ -77,3 +77,10 @@ def test_only_stills_are_pasted_into(config_file: Path) -> None:
         ConfigError, match=r"sources\[0\]: paste_rendered is 0.5, expected 0: only stills are pasted into"
     ):
         load_train_config(config_file, ["sources.0.paste_rendered=0.5"])
+
+
+@pytest.mark.parametrize("key", ["paste", "paste_rendered"])
+def test_a_chance_is_refused_above_1(config_file: Path, key: str) -> None:
+    stills = "sources=[{kind: stills, weight: 1, path: drive, labels: camvid11}]"
+    with pytest.raises(ConfigError, match=rf"sources\[0\]: {key} is 1.5, expected 0 to 1"):
+        load_train_config(config_file, [stills, f"sources.0.{key}=1.5", "rare_class_temperature=0.1"])
