@@ -22,7 +22,8 @@ from measure import arguments, as_table, write
 
 from t2g_ros.runtimes import int8_openvino
 from t2g_ros.runtimes.converted import find_network
-from t2g_ros.runtimes.openvino import OV_TYPES, fastest_floats, shared_core, store_features_as, write_graphs
+from t2g_ros.runtimes.openvino import OV_TYPES, fastest_floats, shared_core, write_graphs
+from t2g_ros.runtimes.openvino_types import set_types
 
 GRAPHS = ("encode", "decode")
 PRECISIONS = ("auto", *OV_TYPES, "int8")
@@ -74,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             read["encode"] = partial(int8_openvino.read, shared_core(), weights, config)
         graphs = {name: read[name]() for name in GRAPHS}
         for name, graph in graphs.items():
-            store_features_as(options["INFERENCE_PRECISION_HINT"], name, graph, config)
+            set_types(options["INFERENCE_PRECISION_HINT"], name, graph, config)
         found = {name: profile(graph, options, args.runs) for name, graph in graphs.items()}
     table, results = [], {}
     for name, (wall_ms, rows) in found.items():

@@ -15,7 +15,6 @@ import numpy as np
 from t2g_ros.errors import RuntimeUnavailable
 from t2g_ros.labels import space
 from t2g_ros.model.config import ModelConfig
-from t2g_ros.model.features import feature_shapes, written_back_names
 from t2g_ros.runtimes import int8
 from t2g_ros.runtimes.base import OneByOne
 from t2g_ros.runtimes.buffers import ClipBuffers, Host
@@ -23,13 +22,13 @@ from t2g_ros.runtimes.converted import converted, find_network, network_files
 
 try:
     import openvino as ov
-    from openvino.preprocess import PrePostProcessor
 except ImportError as error:
     raise RuntimeUnavailable(
         f"runtime openvino: cannot be imported ({error}); pip install 't2g_ros[openvino]'"
     ) from error
 
-from t2g_ros.runtimes import int8_openvino, openvino_blobs
+from t2g_ros.runtimes import int8_openvino, openvino_blobs, openvino_types
+from t2g_ros.runtimes.openvino_types import set_types
 
 log = logging.getLogger(__name__)
 
@@ -197,23 +196,14 @@ def _compiled(
         found = dict(zip(names, _graphs(core, weights, config, names), strict=True))
         if quantized:
             found["encode"] = int8_openvino.read(core, weights, config)
+        floats = options["INFERENCE_PRECISION_HINT"]
         for name, graph in found.items():
-            store_features_as(options["INFERENCE_PRECISION_HINT"], name, graph, config)
+            set_types(floats, name, graph, config)
         return list(found.values())
 
-    made_of = [*network_files(weights), Path(__file__), *quantized]
+    code = [Path(__file__), Path(openvino_types.__file__)]
+    made_of = [*network_files(weights), *code, *quantized]
     return openvino_blobs.compiled(core, graphs, made_of, f"{config.input_size} {config.slots}", options, names)
-
-
-def store_features_as(element: ov.Type, name: str, graph: ov.Model, config: ModelConfig) -> None:
-    """Let a graph take or give features in this type."""
-    steps = PrePostProcessor(graph)
-    for index in range(len(feature_shapes(config))):
-        (steps.output if name == "encode" else steps.input)(index).tensor().set_element_type(element)
-    if name == "decode":
-        for index in range(2, 2 + len(written_back_names(config))):
-            steps.output(index).tensor().set_element_type(element)
-    steps.build()
 
 
 def _graphs(core: ov.Core, weights: Path, config: ModelConfig, names: Sequence[str]) -> list[ov.Model]:
