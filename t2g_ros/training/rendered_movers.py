@@ -24,6 +24,9 @@ GAMMA, GAIN, TINT = 0.7, 0.35, 0.12
 """Colours are raised to a power of exp(+-GAMMA) and multiplied by exp(+-GAIN), each channel by exp(N(0, TINT)) more."""
 REFLECTED = 0.3
 """Largest share of the surroundings in what is pasted, as glass and polish show them."""
+DETAIL, DETAIL_PX = 1.0, 4.0
+"""How much of the surroundings' detail, finer than this, at most lies on what is pasted. Without a camera's noise,
+seams and glints a network tells what was rendered by its smoothness, and expects no more of it in photographs."""
 LEAST_SHARE = 0.001
 """Of the image, that a class must cover to be what the crop should show."""
 
@@ -67,7 +70,9 @@ class RenderedMovers:
         look = cv2.warpAffine(donor, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101) / np.float32(255)
         look = look ** np.exp(rng.uniform(-GAMMA, GAMMA)) * np.exp(rng.uniform(-GAIN, GAIN) + rng.normal(0, TINT, 3))
         reflected = rng.uniform(0, REFLECTED)
-        look = (1 - reflected) * 255 * look + reflected * (image[:, ::-1] if rng.random() < 0.5 else image[::-1])
+        mirrored = np.float32(image[:, ::-1] if rng.random() < 0.5 else image[::-1])
+        look = (1 - reflected) * 255 * look + reflected * mirrored
+        look += rng.uniform(0, DETAIL) * (mirrored - cv2.GaussianBlur(mirrored, (0, 0), DETAIL_PX))
         # Mixed at the edge, since a hard one would give away what was pasted.
         share = cv2.GaussianBlur(there.astype(np.float32), (3, 3), 0)[..., None]
         mixed = np.rint(image + share * (look.clip(0, 255) - image)).astype(np.uint8)

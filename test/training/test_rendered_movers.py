@@ -42,6 +42,24 @@ def test_large_vehicles_and_cycles_are_pasted_with_their_labels_and_nothing_else
     assert len(seen) >= 4
 
 
+def test_what_is_pasted_is_as_noisy_as_the_camera_s_picture() -> None:
+    movers = RenderedMovers(SEEDS, SAME)
+    labels = np.full((96, 300), ROAD, np.uint8)
+    noise = np.random.default_rng(0).normal(0, 12, (96, 300, 1))
+    clean = np.full((96, 300, 3), 110, np.uint8)
+    noisy = np.rint(clean + noise).astype(np.uint8)
+    shares = []
+    for seed in range(12):
+        (smooth, there, _), (rough, _, _) = (
+            movers.paste(image, labels, np.random.default_rng(seed)) for image in (clean, noisy)
+        )
+        inner = there != ROAD
+        if inner.sum() > 400:
+            shares.append((rough[inner].astype(float) - smooth[inner]).std() / 12)
+    assert len(shares) >= 6
+    assert 0.4 < np.median(shares) < 1.2  # reflections alone give a fifth
+
+
 def test_movers_stand_on_the_road_below_the_horizon() -> None:
     # Their feet are below the middle, and what is far away ends near it.
     lowest = [np.argwhere(labels != ROAD)[:, 0].max() for _, labels, _ in pasted() if (labels != ROAD).any()]
