@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,23 @@ from t2g_ros.model.memory_attention import MemoryAttention, outside
 from t2g_ros.model.settling import Settling, computing, fuse_relus
 from t2g_ros.model.split_attention import fused_attention, seen_joined
 from t2g_ros.model.time_embedding import TimeEmbedding
+
+
+class ClipTokens(NamedTuple):
+    """What the decoder reads of a clip."""
+
+    queries: Tensor
+    """(B, Q, d) clip-level stability queries."""
+    keys: Tensor
+    """(B, T, heads, N, d / heads) of the cached tokens, as the values."""
+    values: Tensor
+    offsets_s: Tensor
+    """(B, T) seconds relative to the segmented frame."""
+    valid: Tensor
+    """(B, T), 1 where the slot holds a frame, else 0."""
+    mask_tokens: Tensor | None = None
+    """(B, T, N, d) mask features at the memory's tokens. With them a query looks only at where its mask was before, as
+    far as it has one, in all frames (Mask2Former's masked attention)."""
 
 
 class MemoryDecoderLayer(nn.Module):
@@ -69,44 +86,19 @@ class MemoryDecoder(Settling):
         self._outside: Callable[[Tensor, Tensor, Tensor], Any] = outside  # see `MemoryAttention.attend`
         self._dtype: torch.dtype | None = None  # that it is settled on
 
-    def forward(
-        self,
-        queries: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        offsets_s: Tensor,
-        valid: Tensor,
-        mask_tokens: Tensor | None = None,
-    ) -> list[tuple[Tensor, Tensor]]:
+    def forward(self, clip: ClipTokens) -> list[tuple[Tensor, Tensor]]:
         """Decode the clip.
-
-        Args:
-            queries: (B, Q, d) clip-level stability queries.
-            keys, values: (B, T, heads, N, d / heads).
-            offsets_s: (B, T) seconds relative to the segmented frame.
-            valid: (B, T).
-            mask_tokens: (B, T, N, d) mask features at the memory's tokens. With them a query looks only at where its
-                mask was before, as far as it has one, in all frames (Mask2Former's masked attention).
 
         Returns:
             Per layer, the last one last: mask embeddings (B, K, d) and class logits (B, K), the log-odds
             that the class is in the clip; with Hungarian assignment (B, Q, d) and (B, Q, K + 1). With mask tokens,
             what the queries said before the first layer comes first.
         """
-        steps = self._steps(queries, keys, values, offsets_s, valid, mask_tokens)
-        return [(masks, self._classes(heard)) for heard, masks in steps]
+        return [(masks, self._classes(heard)) for heard, masks in self._steps(clip)]
 
-    def last(
-        self,
-        queries: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        offsets_s: Tensor,
-        valid: Tensor,
-        mask_tokens: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The last of what `forward` returns; arguments as of it."""
-        heard, masks = self._steps(queries, keys, values, offsets_s, valid, mask_tokens)[-1]
+    def last(self, clip: ClipTokens) -> tuple[Tensor, Tensor]:
+        """The last of what `forward` returns."""
+        heard, masks = self._steps(clip)[-1]
         return masks, self._classes(heard)
 
     def settle(self, size: tuple[int, int], dtype: torch.dtype) -> None:
@@ -120,16 +112,9 @@ class MemoryDecoder(Settling):
         self._outside = seen_joined
         self._dtype = dtype
 
-    def _steps(
-        self,
-        queries: Tensor,
-        keys: Tensor,
-        values: Tensor,
-        offsets_s: Tensor,
-        valid: Tensor,
-        mask_tokens: Tensor | None,
-    ) -> list[tuple[Tensor, Tensor]]:
+    def _steps(self, clip: ClipTokens) -> list[tuple[Tensor, Tensor]]:
         """What the heads hear, normed, and mask embeddings; otherwise as `forward`."""
+        queries, keys, values, offsets_s, valid, mask_tokens = clip
         time = None if self.time is None else self.time(offsets_s)
         if self._dtype is not None:
             queries, time = queries.to(self._dtype), None if time is None else time.to(self._dtype)

@@ -16,14 +16,40 @@ def _smooth(width: int, stride: int) -> nn.Sequential:
     return nn.Sequential(*convs, nn.BatchNorm2d(width, momentum=0.03), nn.ReLU())
 
 
-class PixelDecoder(nn.Module):
-    """Top-down pyramid from the coarsest stride to stride 4 with one 3x3 convolution per level."""
+class ResidualBlock(nn.Module):
+    """x + conv3x3(ReLU(conv3x3(x))), each with BatchNorm (He et al., arXiv 1512.03385); untrained, it changes nothing.
 
-    def __init__(self, channels: dict[int, int], width: int) -> None:
+    Its sum is left as it is (Sandler et al., arXiv 1801.04381, find that a ReLU there loses something).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        convs = [nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2)]
+        norms = [nn.BatchNorm2d(width, momentum=0.03) for _ in range(2)]
+        self.change = nn.Sequential(convs[0], norms[0], nn.ReLU(), convs[1], norms[1])
+        nn.init.zeros_(norms[1].weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.change(x)
+
+
+class PixelDecoder(nn.Module):
+    """Top-down pyramid from the coarsest stride to stride 4, with one 3x3 convolution and some blocks per level.
+
+    Args:
+        channels: stride -> channels of the encoder's stage.
+        width: channels d of the pyramid.
+        blocks: residual blocks at every stride above 4.
+    """
+
+    def __init__(self, channels: dict[int, int], width: int, blocks: int = 0) -> None:
         super().__init__()
         self.strides = sorted(channels, reverse=True)
         self.lateral = nn.ModuleDict({str(s): nn.Conv2d(channels[s], width, 1) for s in self.strides})
         self.smooth = nn.ModuleDict({str(s): _smooth(width, s) for s in self.strides})
+        self.blocks = nn.ModuleDict(
+            {str(s): nn.Sequential(*(ResidualBlock(width) for _ in range(blocks))) for s in self.strides[:-1]}
+        )
 
     def forward(self, stages: dict[int, Tensor], size: tuple[int, int]) -> tuple[Tensor, dict[int, Tensor]]:
         """Fuse the stages.
@@ -41,7 +67,8 @@ class PixelDecoder(nn.Module):
             level = resized(self.lateral[str(stride)](stages[stride]), stride, size)
             if above is not None:
                 level = level + F.interpolate(above, scale_factor=2.0, mode="bilinear", align_corners=False)
-            above = pyramid[stride] = self.smooth[str(stride)](level)
+            level = self.smooth[str(stride)](level)
+            above = pyramid[stride] = level if stride == self.strides[-1] else self.blocks[str(stride)](level)
         return pyramid[self.strides[-1]], pyramid
 
 

@@ -78,6 +78,8 @@ class PixelDecoderConfig:
 
     kind: str = "pyramid"
     """`pyramid`, light and convolutional, or `deformable`, Mask2Former's."""
+    blocks: int = 0
+    """Of `pyramid`: residual blocks at every stride above 4, where they see what the coarser strides know."""
     layers: int = 6
     """Of `deformable`: layers of multi-scale deformable attention."""
     heads: int = 8
@@ -89,6 +91,6 @@ class PixelDecoderConfig:
     def __post_init__(self, origin: str) -> None:
         if self.kind not in PIXEL_DECODERS:
             raise ModelError(f"{origin}: kind is {self.kind!r}, expected one of {', '.join(PIXEL_DECODERS)}")
-        for key in ("layers", "heads", "points"):
-            if getattr(self, key) < 1:
-                raise ModelError(f"{origin}: {key} is {getattr(self, key)}, expected at least 1")
+        for key, least in (("blocks", 0), ("layers", 1), ("heads", 1), ("points", 1)):
+            if getattr(self, key) < least:
+                raise ModelError(f"{origin}: {key} is {getattr(self, key)}, expected at least {least}")

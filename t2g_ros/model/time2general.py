@@ -11,7 +11,7 @@ from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.deformable_decoder import DeformablePixelDecoder
 from t2g_ros.model.encoders.build import build_depth_encoder, build_encoder
 from t2g_ros.model.features import feature_shapes
-from t2g_ros.model.memory_decoder import MemoryDecoder
+from t2g_ros.model.memory_decoder import ClipTokens, MemoryDecoder
 from t2g_ros.model.pixel_decoder import PixelDecoder
 from t2g_ros.model.pixel_memory import SUB, PixelMemory
 from t2g_ros.model.scores import OUTPUT_STRIDE, DecodedClip, class_scores, resolve, semantic_scores
@@ -63,7 +63,7 @@ class Time2General(Settling):
         self.pixel_decoder: nn.Module = (
             DeformablePixelDecoder(channels, width, pixel.layers, pixel.heads, pixel.points)
             if pixel.kind == "deformable"
-            else PixelDecoder(channels, width)
+            else PixelDecoder(channels, width, pixel.blocks)
         )
         self.level = nn.Parameter(torch.randn(len(config.memory_strides), width) * 0.02)
         self.position = nn.Linear(4, width)
@@ -188,7 +188,7 @@ class Time2General(Settling):
         """
         return [
             self._decoded(self._mask_logits(masks, frame, change), class_logits)
-            for masks, class_logits in self.memory_decoder(*self._queries_and_memory(memory, offsets_s, valid))
+            for masks, class_logits in self.memory_decoder(self._clip_tokens(memory, offsets_s, valid))
         ]
 
     def decode_clip(self, features: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> list[DecodedClip]:
@@ -211,7 +211,7 @@ class Time2General(Settling):
                 torch.stack([self._mask_logits(masks, *of) for of in zip(frames, changes, strict=True)], dim=1),
                 class_logits,
             )
-            for masks, class_logits in self.memory_decoder(*self._queries_and_memory(features, offsets_s, valid))
+            for masks, class_logits in self.memory_decoder(self._clip_tokens(features, offsets_s, valid))
         ]
 
     def read(self, frame: FrameFeatures, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> Tensor | None:
@@ -253,12 +253,9 @@ class Time2General(Settling):
                 memory[name] = torch.cat([memory[name][:, :t], field[:, None], memory[name][:, t + 1 :]], dim=1)
         return torch.stack(changes, dim=1)
 
-    def _queries_and_memory(
-        self, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-        """The arguments of `MemoryDecoder.forward`."""
+    def _clip_tokens(self, memory: FrameFeatures, offsets_s: Tensor, valid: Tensor) -> ClipTokens:
         queries = self._clip_queries(memory, valid)
-        return queries, memory["keys"], memory["values"], offsets_s, valid, memory.get("mask_tokens")
+        return ClipTokens(queries, memory["keys"], memory["values"], offsets_s, valid, memory.get("mask_tokens"))
 
     def _mask_logits(self, masks: Tensor, frame: FrameFeatures, change: Tensor | None) -> Tensor:
         """Products of mask embeddings (B, Q, d) and the frame's pixels as the memory changed them, (B, Q, H/4, W/4)."""
@@ -299,7 +296,7 @@ class Time2General(Settling):
             features that `features.written_back_names` tells, by their own names.
         """
         change = self.read(frame, memory, offsets_s, valid)
-        masks, class_logits = self.memory_decoder.last(*self._queries_and_memory(memory, offsets_s, valid))
+        masks, class_logits = self.memory_decoder.last(self._clip_tokens(memory, offsets_s, valid))
         decoded = self._decoded(self._mask_logits(masks, frame, change), class_logits)
         return decoded, self._written_back(frame, change)
 

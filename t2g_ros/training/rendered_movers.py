@@ -70,7 +70,7 @@ class RenderedMovers:
         look = cv2.warpAffine(donor, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101) / np.float32(255)
         look = look ** np.exp(rng.uniform(-GAMMA, GAMMA)) * np.exp(rng.uniform(-GAIN, GAIN) + rng.normal(0, TINT, 3))
         reflected = rng.uniform(0, REFLECTED)
-        mirrored = np.float32(image[:, ::-1] if rng.random() < 0.5 else image[::-1])
+        mirrored = (image[:, ::-1] if rng.random() < 0.5 else image[::-1]).astype(np.float32)
         look = (1 - reflected) * 255 * look + reflected * mirrored
         look += rng.uniform(0, DETAIL) * (mirrored - cv2.GaussianBlur(mirrored, (0, 0), DETAIL_PX))
         # Mixed at the edge, since a hard one would give away what was pasted.

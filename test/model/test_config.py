@@ -57,6 +57,7 @@ def test_a_config_of_the_first_release_still_loads(tmp_path: Path) -> None:
         ("depth: {}\n", "depth is .*, expected null for an encoder of kind mobilenet_v2"),
         ("text: {template: a street}\n", r"text: template is 'a street', expected a text with \{class\}"),
         ("pixel_decoder: {kind: fpn}\n", "pixel_decoder: kind is 'fpn', expected one of pyramid, deformable"),
+        ("pixel_decoder: {blocks: -1}\n", "pixel_decoder: blocks is -1, expected at least 0"),
         ("pixel_decoder: {points: 0}\n", "pixel_decoder: points is 0, expected at least 1"),
         ("width: 80\nheads: 1\npixel_decoder: {kind: deformable}\n", "width is 80, expected a multiple of 32 and of"),
         ("assignment: greedy\n", "assignment is 'greedy', expected one of fixed, hungarian"),

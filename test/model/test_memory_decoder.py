@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from t2g_ros.model.memory_attention import MemoryAttention, attend_apart, outside
-from t2g_ros.model.memory_decoder import MemoryDecoder
+from t2g_ros.model.memory_decoder import ClipTokens, MemoryDecoder
 from t2g_ros.model.split_attention import LARGEST_PART, attend_split, hidden_from, seen_joined
 from t2g_ros.model.time_embedding import TimeEmbedding
 
@@ -81,7 +81,7 @@ def test_masked_attention_follows_the_masks_of_the_layer_before() -> None:
     keys, values = torch.randn(2, 1, FRAMES, HEADS, TOKENS, WIDTH // HEADS)
     tokens, offsets_s = torch.randn(1, FRAMES, TOKENS, WIDTH), torch.zeros(1, FRAMES)
     with torch.no_grad():
-        outputs = decoder(queries, keys, values, offsets_s, valid, tokens)
+        outputs = decoder(ClipTokens(queries, keys, values, offsets_s, valid, tokens))
         time, expected = decoder.time(offsets_s), queries
         for layer, (masks, _) in zip(decoder.layers, outputs, strict=False):
             hidden = outside(masks, tokens, valid)
@@ -114,8 +114,8 @@ def test_without_a_time_embedding_the_age_of_a_frame_does_not_matter() -> None:
     keys, values = torch.randn(2, 1, FRAMES, HEADS, TOKENS, WIDTH // HEADS)
     valid = torch.ones(1, FRAMES)
     with torch.no_grad():
-        now = decoder(queries, keys, values, torch.zeros(1, FRAMES), valid)[-1][0]
-        later = decoder(queries, keys, values, torch.full((1, FRAMES), -2.0), valid)[-1][0]
+        now = decoder(ClipTokens(queries, keys, values, torch.zeros(1, FRAMES), valid))[-1][0]
+        later = decoder(ClipTokens(queries, keys, values, torch.full((1, FRAMES), -2.0), valid))[-1][0]
     assert torch.equal(now, later)
 
 
@@ -164,13 +164,13 @@ def test_a_settled_decoder_says_the_same() -> None:
     keys, values = torch.randn(2, 1, FRAMES, HEADS, TOKENS, WIDTH // HEADS)
     tokens, offsets_s = torch.randn(1, FRAMES, TOKENS, WIDTH), torch.tensor([[-0.2, -0.1, 0.0]])
     with torch.no_grad():
-        expected = decoder(queries, keys, values, offsets_s, valid, tokens)[-1]
+        expected = decoder(ClipTokens(queries, keys, values, offsets_s, valid, tokens))[-1]
         decoder.settle((64, 64), torch.float32)
-        torch.testing.assert_close(decoder.last(queries, keys, values, offsets_s, valid, tokens), expected)
+        torch.testing.assert_close(decoder.last(ClipTokens(queries, keys, values, offsets_s, valid, tokens)), expected)
         decoder.settle((64, 64), torch.bfloat16)
         memory = [x.bfloat16() for x in (keys, values)]
         with torch.autocast("cpu", torch.bfloat16):
-            low = decoder.last(queries, *memory, offsets_s, valid, tokens.bfloat16())
+            low = decoder.last(ClipTokens(queries, *memory, offsets_s, valid, tokens.bfloat16()))
     for found, full in zip(low, expected, strict=True):
         assert found.dtype == torch.bfloat16
         assert torch.nn.functional.cosine_similarity(found.float().flatten(), full.flatten(), dim=0) > 0.99

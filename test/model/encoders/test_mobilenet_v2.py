@@ -9,7 +9,6 @@ from transformers import MobileNetV2Config, MobileNetV2Model
 
 from t2g_ros.errors import ModelError
 from t2g_ros.model.encoders.mobilenet_v2 import MobileNetV2Encoder, imagenet_layers
-from t2g_ros.model.pixel_decoder import PixelDecoder
 
 
 @pytest.fixture
@@ -100,21 +99,3 @@ def test_imagenet_weights_that_are_missing_or_do_not_fit_are_named(reference: Mo
     np.savez(tmp_path / "shape.npz", **arrays)
     with pytest.raises(ModelError, match=r"shape\.npz: 03_w has shape .* layer 3 expects"):
         encoder.load_imagenet(tmp_path / "shape.npz")
-
-
-def test_the_pixel_decoder_keeps_every_level_s_size() -> None:
-    channels = {4: 5, 8: 6, 16: 7, 32: 8, 64: 9}
-    decoder = PixelDecoder(channels, width=16).eval()
-    features, pyramid = decoder({s: torch.randn(1, c, 128 // s, 192 // s) for s, c in channels.items()}, (128, 192))
-    assert features.shape == (1, 16, 32, 48)
-    assert {s: level.shape for s, level in pyramid.items()} == {s: (1, 16, 128 // s, 192 // s) for s in channels}
-
-
-def test_coarse_levels_reach_the_mask_features() -> None:
-    channels = {4: 5, 8: 6, 16: 7, 32: 8, 64: 9}
-    decoder = PixelDecoder(channels, width=16).eval()
-    stages = {s: torch.randn(1, c, 128 // s, 192 // s) for s, c in channels.items()}
-    before, _ = decoder(stages, (128, 192))
-    stages[64] = stages[64] + 5.0
-    after, _ = decoder(stages, (128, 192))
-    assert not torch.allclose(before, after)
