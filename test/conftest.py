@@ -27,18 +27,11 @@ def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def write_back_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """As `random_model`, with what t2g_tiny adds: frames stay in memory as what they became by reading it, blocks."""
+    """As `random_model`, whose frames stay in memory as what they became by reading it."""
     from t2g_ros.model.config import ModelConfig
 
-    values = {
-        "name": "write_back_test",
-        "labels": "cityscapes19",
-        "input_size": [128, 256],
-        "memory_strides": [32],
-        "pixel_decoder": {"blocks": 2},
-        "pixel_write_back": True,
-    }
-    return _save_random(ModelConfig.from_dict(values), tmp_path_factory.mktemp("models"))
+    config = ModelConfig(name="write_back_test", labels="cityscapes19", input_size=(128, 256), pixel_write_back=True)
+    return _save_random(config, tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +82,6 @@ def _save_random(config: ModelConfig, folder: Path, checkpoints: Path | None = N
     from torch import nn
 
     from t2g_ros.model.checkpoint import save_model
-    from t2g_ros.model.pixel_decoder import ResidualBlock
     from t2g_ros.model.pretrained import load_pretrained
     from t2g_ros.model.time2general import Time2General
     from t2g_ros.model.time_embedding import TimeEmbedding
@@ -119,9 +111,6 @@ def _save_random(config: ModelConfig, folder: Path, checkpoints: Path | None = N
             nn.init.ones_(module.weight)
         if isinstance(module, TimeEmbedding):
             nn.init.xavier_normal_(module.project.weight, gain=0.5)  # a millisecond more is to matter little
-    for module in network.modules():
-        if isinstance(module, ResidualBlock):
-            nn.init.constant_(module.change[-1].weight, 0.3)  # features grow no larger, nor do errors of rounding
     if checkpoints is not None:
         load_pretrained(network, checkpoints)
     path = folder / f"{config.name}.safetensors"
