@@ -20,10 +20,11 @@ DONOR_ROWS = 256
 LATEST_S = 20.0
 LARGEST = 1.6
 """How much larger than rendered what is pasted gets."""
-GAMMA, GAIN, TINT = 0.7, 0.35, 0.12
-"""Colours are raised to a power of exp(+-GAMMA) and multiplied by exp(+-GAIN), each channel by exp(N(0, TINT)) more."""
+GAMMA, GAIN, TINT = (-0.4, 0.8), (-0.9, 0.35), 0.12
+"""Colours are raised to a power of exp of a GAMMA and multiplied by exp of a GAIN (down to deep shade), each channel by
+exp(N(0, TINT)) more."""
 REFLECTED = 0.3
-"""Largest share of the surroundings in what is pasted, as glass and polish show them."""
+"""Largest share of the surroundings in what is pasted, as glass and polish show them; mostly it is far less."""
 DETAIL, DETAIL_PX = 1.0, 4.0
 """How much of the surroundings' detail, finer than this, at most lies on what is pasted. Without a camera's noise,
 seams and glints a network tells what was rendered by its smoothness, and expects no more of it in photographs."""
@@ -68,8 +69,8 @@ class RenderedMovers:
         moved = cv2.warpAffine(ids, matrix, (width, height), flags=cv2.INTER_NEAREST, borderValue=IGNORE)
         there = np.isin(moved, CLASSES)
         look = cv2.warpAffine(donor, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101) / np.float32(255)
-        look = look ** np.exp(rng.uniform(-GAMMA, GAMMA)) * np.exp(rng.uniform(-GAIN, GAIN) + rng.normal(0, TINT, 3))
-        reflected = rng.uniform(0, REFLECTED)
+        look = look ** np.exp(rng.uniform(*GAMMA)) * np.exp(rng.uniform(*GAIN) + rng.normal(0, TINT, 3))
+        reflected = REFLECTED * rng.random() ** 2
         mirrored = (image[:, ::-1] if rng.random() < 0.5 else image[::-1]).astype(np.float32)
         look = (1 - reflected) * 255 * look + reflected * mirrored
         look += rng.uniform(0, DETAIL) * (mirrored - cv2.GaussianBlur(mirrored, (0, 0), DETAIL_PX))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from t2g_ros.training.synthetic import buildings, furniture, ground, people, plants, vehicles
+from t2g_ros.training.synthetic import buildings, cycles, furniture, ground, plants, vehicles
 from t2g_ros.training.synthetic.street import Street, has_crossing
 from t2g_ros.training.synthetic.surfaces import SURFACE, Builder, joined, placed
 
@@ -130,7 +130,7 @@ def _kerbside(rng: np.random.Generator, street: Street, side: int, z0: float, z1
             if rng.random() < street.parked:
                 kind = rng.random()
                 if kind < 0.07:
-                    model = people.motorcycle(rng.uniform(0.1, 0.7, 3), None)
+                    model = cycles.drawn_motorcycle(rng, None)
                 else:
                     model = vehicles.truck(rng) if kind < 0.11 else vehicles.car(rng)
                 heading = 0.0 if side == street.drives_on else np.pi
@@ -139,7 +139,9 @@ def _kerbside(rng: np.random.Generator, street: Street, side: int, z0: float, z1
                 z += 3.5 if 0.07 <= kind < 0.11 else 0.0
             z += 6.0
     elif rng.random() < 0.5:
-        bike = people.bicycle(rng.uniform(0.1, 0.7, 3), None, 0.0)
+        bike = cycles.bicycle(rng.uniform(0.1, 0.7, 3), None, 0.0)
+        if rng.random() < 0.4:
+            bike = cycles.drawn_motorcycle(rng, None)
         out.append(placed(bike, side * (street.walk_x + 0.3), rng.uniform(z0 + 3, z1 - 3), 0.1))
     return out
 

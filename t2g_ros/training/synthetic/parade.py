@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from t2g_ros.training.synthetic import people, trams, vehicles
+from t2g_ros.training.synthetic import cycles, people, trams, vehicles
 from t2g_ros.training.synthetic.camera import Ego
 from t2g_ros.training.synthetic.surfaces import placed
 
@@ -19,14 +19,12 @@ AHEAD_M = 60.0
 
 
 def _motorcycle(rng: np.random.Generator) -> Model:
-    color = rng.uniform(0.05, 0.8, 3) * rng.choice((0.3, 1.0))
-    who = people.Looks.draw(rng) if rng.random() < 0.3 else None
-    return people.motorcycle(color, who, scooter=rng.random() < 0.5)
+    return cycles.drawn_motorcycle(rng, people.Looks.draw(rng) if rng.random() < 0.3 else None)
 
 
 def _bicycle(rng: np.random.Generator) -> Model:
     who = people.Looks.draw(rng) if rng.random() < 0.5 else None
-    return people.bicycle(rng.uniform(0.05, 0.8, 3), who, rng.random())
+    return cycles.bicycle(rng.uniform(0.05, 0.8, 3), who, rng.random())
 
 
 VEHICLES: tuple[Callable[[np.random.Generator], Model], ...] = (

@@ -1,4 +1,4 @@
-"""Models of pedestrians, cyclists and motorcycles, posed by a phase so that they walk and pedal."""
+"""Models of people: pedestrians, posed by a phase so that they walk, and those who sit on something."""
 
 from __future__ import annotations
 
@@ -105,19 +105,8 @@ def walking(who: int, phase: float) -> NDArray[np.void]:
     return _pose(who % CROWD, round(phase * POSES) % POSES)
 
 
-def _wheel(b: Builder, label: str, z: float, radius: float, tyre: float, spoked: bool) -> None:
-    angle = np.arange(14) * 2 * np.pi / 14
-    b.capsule((0, tyre, z), (0, 2 * radius - tyre, z), tyre, tyre, Paint(label, (0.06, 0.06, 0.06)))
-    discs = ((1.0, (0.06, 0.06, 0.06)), (0.86, (0.34, 0.34, 0.34) if spoked else (0.25, 0.25, 0.26)))
-    for share, color in (*discs, (0.12, (0.2, 0.2, 0.2))):
-        ring = [(0.0, radius + share * radius * np.sin(a), z + share * radius * np.cos(a)) for a in angle]
-        b.face(ring, Paint(label, color))
-
-
-def _rider(
-    b: Builder, who: Looks, hip: tuple[float, float], feet: tuple[float, ...], grip: tuple[float, float]
-) -> None:
-    """Someone sitting at `hip`, the feet at (y, z, y, z) and the hands at `grip`, all (y, z)."""
+def rider(b: Builder, who: Looks, hip: tuple[float, float], feet: tuple[float, ...], grip: tuple[float, float]) -> None:
+    """Add someone sitting at `hip`, the feet at (y, z, y, z) and the hands at `grip`, all (y, z)."""
     w = who.width
     legs, sleeve = Paint("rider", who.legs), Paint("rider", who.top * 0.88)
     shoes = Paint("rider", who.legs * 0.4)
@@ -133,62 +122,3 @@ def _rider(
     _body(b, who, "rider", hip, neck)
     if who.bag:
         b.blob((0, neck[0] + 0.24, neck[1]), 0.14, Paint("rider", 0.3 + 0.6 * who.top[::-1]))
-
-
-def bicycle(color: NDArray[np.floating], who: Looks | None, phase: float) -> NDArray[np.void]:
-    """A bicycle heading for +z, ridden if there is someone to ride it."""
-    b = Builder()
-    for z in (-0.52, 0.54):
-        _wheel(b, "bicycle", z, 0.34, 0.022, True)
-    frame = Paint("bicycle", color)
-    seat, bottom, head = (0, 0.86, -0.22), (0, 0.3, -0.05), (0, 0.82, 0.34)
-    for p, q in ((seat, bottom), (bottom, head), (head, (0, 0.8, -0.18)), (bottom, (0, 0.34, -0.52))):
-        b.capsule(p, q, 0.025, 0.025, frame)
-    b.capsule((0, 1.0, 0.32), (0, 0.34, 0.54), 0.022, 0.022, frame)
-    b.capsule((-0.27, 1.02, 0.32), (0.27, 1.02, 0.32), 0.022, 0.022, Paint("bicycle", (0.1, 0.1, 0.1)))
-    b.capsule((0, 0.94, -0.32), (0, 0.94, -0.12), 0.05, 0.035, Paint("bicycle", (0.08, 0.08, 0.08)))
-    if who is not None:
-        c, s = 0.17 * np.cos(2 * np.pi * phase), 0.17 * np.sin(2 * np.pi * phase)
-        _rider(b, who, (0.98, -0.22), (0.3 + s, -0.05 + c, 0.3 - s, -0.05 - c), (1.04, 0.3))
-    return b.build()
-
-
-def motorcycle(color: NDArray[np.floating], who: Looks | None, scooter: bool = False) -> NDArray[np.void]:
-    """A motorcycle, or a scooter, heading for +z, ridden if there is someone to ride it."""
-    b = Builder()
-    (_scooter if scooter else _motorbike)(b, color)
-    b.blob((0, 0.86, 0.62), 0.08, Paint("motorcycle", (0.95, 0.95, 0.85), glow=2.0), front=(0, 0, 1))
-    b.blob((0, 0.72, -0.82), 0.06, Paint("motorcycle", (0.7, 0.05, 0.05), glow=0.5), front=(0, 0, -1))
-    if who is not None:
-        _rider(b, who, (0.88, -0.25), (0.32, -0.1, 0.32, -0.1), (1.03, 0.38))
-    return b.build()
-
-
-def _motorbike(b: Builder, color: NDArray[np.floating]) -> None:
-    for z in (-0.66, 0.7):
-        _wheel(b, "motorcycle", z, 0.31, 0.07, False)
-    body, dark = Paint("motorcycle", color, tile=textures.PLASTER), Paint("motorcycle", (0.1, 0.1, 0.1))
-    b.capsule((0, 0.45, -0.3), (0, 0.45, 0.28), 0.2, 0.18, dark)
-    b.capsule((0, 0.9, 0.48), (0, 0.32, 0.7), 0.06, 0.05, Paint("motorcycle", (0.5, 0.5, 0.52)))
-    b.capsule((0, 0.72, -0.15), (0, 0.82, 0.28), 0.16, 0.17, body)
-    b.capsule((0, 0.74, -0.75), (0, 0.74, -0.2), 0.1, 0.15, dark)
-    b.capsule((0, 0.92, 0.46), (0, 0.75, 0.55), 0.16, 0.15, body)
-    b.capsule((-0.36, 1.02, 0.4), (0.36, 1.02, 0.4), 0.025, 0.025, dark)
-
-
-def _scooter(b: Builder, color: NDArray[np.floating]) -> None:
-    """Small wheels, a shield before the legs, a low floor and a closed body under the seat."""
-    for z in (-0.58, 0.62):
-        _wheel(b, "motorcycle", z, 0.25, 0.08, False)
-    body, dark = Paint("motorcycle", color, tile=textures.PLASTER), Paint("motorcycle", (0.08, 0.08, 0.09))
-    chrome = Paint("motorcycle", (0.62, 0.62, 0.64))
-    b.capsule((0.14, 0.3, -0.75), (0.14, 0.28, -0.25), 0.06, 0.05, chrome)
-    b.capsule((0, 0.3, -0.1), (0, 0.28, 0.32), 0.13, 0.13, dark)
-    b.capsule((0, 0.55, -0.6), (0, 0.5, -0.2), 0.2, 0.19, body)
-    b.capsule((0, 0.74, -0.72), (0, 0.76, -0.12), 0.11, 0.13, dark)
-    b.capsule((0, 0.45, 0.62), (0, 0.42, 0.7), 0.13, 0.11, body)
-    b.capsule((0, 0.38, 0.36), (0, 0.92, 0.5), 0.19, 0.14, body)
-    b.capsule((0, 0.98, 0.46), (0, 1.02, 0.44), 0.13, 0.12, body.tinted(0.75))
-    b.capsule((-0.33, 1.04, 0.38), (0.33, 1.04, 0.38), 0.03, 0.03, dark)
-    for side in (-0.3, 0.3):
-        b.capsule((side, 1.05, 0.4), (1.15 * side, 1.22, 0.42), 0.012, 0.05, dark)

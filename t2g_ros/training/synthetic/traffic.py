@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from t2g_ros.training.synthetic import people, trams, vehicles
+from t2g_ros.training.synthetic import cycles, people, trams, vehicles
 from t2g_ros.training.synthetic.camera import Ego
 from t2g_ros.training.synthetic.street import Street, has_crossing
 from t2g_ros.training.synthetic.surfaces import placed
@@ -46,7 +46,7 @@ def _vehicle(rng: np.random.Generator) -> Callable[[float], Model]:
     if kind < 0.17:
         return _still(vehicles.bus(rng))
     if kind < 0.25:
-        return _still(people.motorcycle(rng.uniform(0.1, 0.7, 3), people.Looks.draw(rng), scooter=rng.random() < 0.4))
+        return _still(cycles.drawn_motorcycle(rng, people.Looks.draw(rng)))
     return _still(vehicles.car(rng))
 
 
@@ -66,7 +66,7 @@ def _walker(rng: np.random.Generator) -> Callable[[float], Model]:
 
 def _cyclist(rng: np.random.Generator) -> Callable[[float], Model]:
     who, color = people.Looks.draw(rng), rng.uniform(0.1, 0.7, 3)
-    return lambda metres: people.bicycle(color, who, metres / 5.0)
+    return lambda metres: cycles.bicycle(color, who, metres / 5.0)
 
 
 class Traffic:
