@@ -43,6 +43,13 @@ def load_model(path: Path) -> Time2General:
             f"weights {path}: do not belong to a {config.name} network: "
             f"{len(missing)} tensor(s) missing {missing[:3]}, {len(extra)} unknown {extra[:3]}"
         )
+    if labels != config.labels:
+        # Before the shapes, which would name a tensor alone, or with as many classes nothing.
+        classes = f"{len(SPACES[labels])} classes" if labels in SPACES else "unknown"
+        raise ModelError(
+            f"weights {path}: trained for {labels} ({classes}), expected {config.labels} ({network.classes} classes) "
+            f"as {path.stem}.yaml says; weights and config must belong together"
+        )
     for key, tensor in found.items():
         if tensor.shape != expected[key].shape:
             raise ModelError(
@@ -51,13 +58,6 @@ def load_model(path: Path) -> Time2General:
             )
         if not tensor.isfinite().all():
             raise ModelError(f"weights {path}: {key} holds values that are not finite; the file is damaged")
-    if labels != config.labels:
-        # No tensor's shape tells: every class is a query, and there are more queries than classes.
-        classes = f"{len(SPACES[labels])} classes" if labels in SPACES else "unknown"
-        raise ModelError(
-            f"weights {path}: trained for {labels} ({classes}), expected {config.labels} ({network.classes} classes) "
-            f"as {path.stem}.yaml says; weights and config must belong together"
-        )
     network.load_state_dict(found)
     return network.eval()
 

@@ -31,14 +31,15 @@ class DecodedClip(NamedTuple):
     """(B, K, H/4, W/4) of the class queries; (B, Q, H/4, W/4) of all with Hungarian assignment."""
 
 
-def class_scores(mask_logits: Tensor, class_logits: Tensor) -> Tensor:
+def class_scores(mask_logits: Tensor, class_logits: Tensor, bias: Tensor) -> Tensor:
     """Scores of one query per class: Mask2Former multiplies class and mask probabilities; in logits that is a sum.
 
     Args:
         mask_logits: (B, ..., K, h, w).
         class_logits: (B, K).
+        bias: (K,), by how much likelier a class is than what is seen of it tells.
     """
-    presence = F.logsigmoid(class_logits)
+    presence = F.logsigmoid(class_logits) + bias
     between = (1,) * (mask_logits.dim() - 4)
     return mask_logits + presence.reshape(presence.shape[0], *between, -1, 1, 1)
 

@@ -78,6 +78,8 @@ class Time2General(Settling):
             timed=config.time_embedding,
             hungarian=self.hungarian,
         )
+        if not self.hungarian:
+            self.class_bias = nn.Parameter(torch.zeros(self.classes))
         # The scale keeps class scores soft at the start; Mask2Former's masks have none.
         self.mask_scale = 1.0 if self.hungarian else width**-0.5
         self.pixel_memory = (
@@ -269,8 +271,9 @@ class Time2General(Settling):
         return logits + (self.pixel_memory.project(masks) @ changed).unflatten(-1, size)
 
     def _decoded(self, mask_logits: Tensor, class_logits: Tensor) -> DecodedClip:
-        scores = (semantic_scores if self.hungarian else class_scores)(mask_logits, class_logits)
-        return DecodedClip(scores, class_logits, mask_logits)
+        if self.hungarian:
+            return DecodedClip(semantic_scores(mask_logits, class_logits), class_logits, mask_logits)
+        return DecodedClip(class_scores(mask_logits, class_logits, self.class_bias), class_logits, mask_logits)
 
     def _clip_queries(self, memory: FrameFeatures, valid: Tensor) -> Tensor:
         """One set of queries for the clip: the mean over its frames, so none of them can swing it alone. (B, Q, d)."""

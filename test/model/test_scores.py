@@ -32,12 +32,13 @@ def test_a_query_without_a_class_claims_nothing() -> None:
     assert int(resolve(nothing)[1]) == 128  # of two classes neither
 
 
-def test_class_scores_add_the_log_probability_that_the_class_is_there() -> None:
+def test_class_scores_add_the_log_probability_that_the_class_is_there_and_its_bias() -> None:
     generator = torch.Generator().manual_seed(0)
     masks, logits = torch.randn(2, 3, 4, 2, 2, generator=generator), torch.randn(2, 4, generator=generator)
-    scores = class_scores(masks, logits)
-    torch.testing.assert_close(scores[1, 2, 3], masks[1, 2, 3] + logits[1, 3].sigmoid().log())
-    torch.testing.assert_close(class_scores(masks[:, 0], logits), scores[:, 0])
+    bias = torch.tensor([0.0, 0.5, -1.0, 2.0])
+    scores = class_scores(masks, logits, bias)
+    torch.testing.assert_close(scores[1, 2, 3], masks[1, 2, 3] + logits[1, 3].sigmoid().log() + 2.0)
+    torch.testing.assert_close(class_scores(masks[:, 0], logits, bias), scores[:, 0])
 
 
 def test_labels_are_the_argmax_of_the_scores_raised_to_twice_their_size() -> None:
