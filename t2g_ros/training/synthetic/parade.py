@@ -23,14 +23,14 @@ def _motorcycle(rng: np.random.Generator) -> Model:
 
 
 def _bicycle(rng: np.random.Generator) -> Model:
-    who = people.Looks.draw(rng) if rng.random() < 0.5 else None
+    who = people.Looks.draw(rng) if rng.random() < 0.7 else None
     return cycles.bicycle(rng.uniform(0.05, 0.8, 3), who, rng.random())
 
 
 VEHICLES: tuple[Callable[[np.random.Generator], Model], ...] = (
     trams.tram, trams.tram, vehicles.bus, vehicles.bus, vehicles.truck,
 )  # fmt: skip
-CYCLES: tuple[Callable[[np.random.Generator], Model], ...] = (_motorcycle, _motorcycle, _motorcycle, _bicycle)
+CYCLES: tuple[Callable[[np.random.Generator], Model], ...] = (_motorcycle, _motorcycle, _bicycle, _bicycle)
 """Of both, the more often the rarer they are in street scenes."""
 
 
