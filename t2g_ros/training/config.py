@@ -100,6 +100,9 @@ class TrainConfig:
     init: str = ""
     """Weights file of an earlier run to start from instead, relative to the config file; tensors that do not fit start
     anew."""
+    trained: tuple[str, ...] = ()
+    """Parts of the network that are trained, such as `[memory_decoder, pixel_memory]`, while the others stay as `init`
+    has them; empty: all of it."""
     steps: int = 2600
     clips_per_step: int = 3
     """Of all processes together."""

@@ -1,10 +1,31 @@
-"""The optimiser's parameter groups and the learning rate over a run."""
+"""What of a network learns, the optimiser's parameter groups, and the learning rate over a run."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from t2g_ros.training.config import TrainConfig
+from t2g_ros.training.config import ConfigError, TrainConfig
+
+
+def freeze_all_but(network: nn.Module, parts: tuple[str, ...]) -> None:
+    """Keep everything but the named parts of a network in training mode as it is, statistics of batch norms included.
+
+    Args:
+        network: in training mode.
+        parts: names of its modules or parameters; none for all of them.
+
+    Raises:
+        ConfigError: the network has no such part.
+    """
+    own = dict(network.named_children()) | dict(network.named_parameters(recurse=False))
+    unknown = sorted(set(parts) - own.keys())
+    if unknown:
+        raise ConfigError(f"trained is {list(parts)}, expected some of {', '.join(sorted(own))}; not {unknown[0]!r}")
+    for name, part in own.items():
+        if parts and name not in parts:
+            part.requires_grad_(False)
+            if isinstance(part, nn.Module):
+                part.eval()
 
 
 def parameter_groups(network: nn.Module, config: TrainConfig) -> list[dict]:

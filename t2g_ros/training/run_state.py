@@ -31,7 +31,7 @@ def frozen_hash(network: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, parameter in frozen:
         digest.update(name.encode())
-        digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy())
+        digest.update(parameter.detach().cpu().flatten().view(torch.uint8).numpy())
     return digest.hexdigest() if frozen else ""
 
 

@@ -27,7 +27,7 @@ from t2g_ros.training.batches import Batch, Batches
 from t2g_ros.training.config import ConfigError, TrainConfig, load_train_config
 from t2g_ros.training.devices import start_fabric
 from t2g_ros.training.objective import Objective
-from t2g_ros.training.optimization import learning_rate_factor, parameter_groups
+from t2g_ros.training.optimization import freeze_all_but, learning_rate_factor, parameter_groups
 from t2g_ros.training.run_log import RunLog
 from t2g_ros.training.run_record import identity, write_record
 from t2g_ros.training.run_state import RunState, WeightAverage, frozen_hash
@@ -97,6 +97,7 @@ class _Run:
         if fabric.world_size > 1:
             synchronise_batch_norm(network)
         network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        freeze_all_but(network, config.trained)
         self.network = network.to(fabric.device)
         self.average = WeightAverage(self.network, config.average)
         optimizer = torch.optim.AdamW(parameter_groups(self.network, config), lr=config.lr)

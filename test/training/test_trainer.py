@@ -16,7 +16,7 @@ from tensorboardX.proto.event_pb2 import Event
 from t2g_ros.errors import ModelError
 from t2g_ros.model.checkpoint import load_model
 from t2g_ros.training import trainer
-from t2g_ros.training.config import SourceConfig, TrainConfig
+from t2g_ros.training.config import ConfigError, SourceConfig, TrainConfig
 from t2g_ros.training.objective import Objective
 
 ROOT = Path(__file__).parents[2]
@@ -219,6 +219,16 @@ def test_weights_of_an_earlier_run_can_be_the_start(config_file: Path, tmp_path:
     second = trainer.main(config_file, ["steps=1", f"init={first}", "lr=0.0", "encoder_lr=0.0"], tmp_path / "second")
     a, b = load_file(first), load_file(second)
     assert all(torch.allclose(a[key], b[key]) for key in a if not key.split(".")[-1].startswith(("running", "num")))
+
+
+def test_what_is_not_trained_stays_as_it_was(config_file: Path, tmp_path: Path) -> None:
+    first = trainer.main(config_file, ["steps=1"], tmp_path / "first")
+    told = ["steps=2", f"init={first}", "trained=[memory_decoder, pixel_memory, level]", "lr=0.01"]
+    before, after = load_file(first), load_file(trainer.main(config_file, told, tmp_path / "second"))
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"memory_decoder", "pixel_memory", "level"}
+    with pytest.raises(ConfigError, match=r"trained is .*expected some of .*pixel_memory.*not 'memory'"):
+        trainer.main(config_file, ["trained=[memory]"], tmp_path / "third")
 
 
 def test_the_learning_rate_warms_up_and_decays_to_nothing() -> None:
