@@ -10,7 +10,7 @@ from t2g_ros.model.windows import REACH, STRIDE, WINDOW
 FRAME_NAMES = ("mask_features", "pixel_queries", "pixel_present")
 """What is read of the segmented frame alone; all else is the memory, which is read of every frame."""
 
-LAYOUT = 2
+LAYOUT = 3
 """To be raised when what a feature holds lies otherwise in it, since graphs that were quantized give the old one."""
 
 

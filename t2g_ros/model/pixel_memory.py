@@ -151,6 +151,6 @@ def _pixels(tokens: Tensor) -> Tensor:
 def _squared_distances() -> Tensor:
     """(m, n) squared distances in tokens between a window's tokens and all that it sees."""
     rows, columns = (torch.arange(side, dtype=torch.float32) for side in REACH)
-    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1)  # (8, 16, 2)
+    grid = torch.stack(torch.meshgrid(rows, columns, indexing="ij"), dim=-1)  # (6, 12, 2)
     inner = grid[HALO[0] : HALO[0] + WINDOW[0], HALO[1] : HALO[1] + WINDOW[1]].reshape(-1, 1, 2)
     return (inner - grid.reshape(-1, 2)).square().sum(dim=-1)

@@ -10,6 +10,9 @@ from openvino.preprocess import PrePostProcessor
 from t2g_ros.model.config import ModelConfig
 from t2g_ros.model.features import feature_shapes, written_back_names
 
+SHORT = 16
+"""Numbers that are multiplied by one at once: few, so that it takes no time. Masks' sides are multiples of it."""
+
 
 def set_types(floats: ov.Type, name: str, graph: ov.Model, config: ModelConfig) -> None:
     """Let a graph, which will be compiled for this type, compute all in it, and take and give features in it."""
@@ -39,5 +42,7 @@ def _compute_to_the_end(graph: ov.Model) -> None:
     for index in range(2):
         cast = graph.output(index).get_node().input_value(0).get_node()  # to uint8
         numbers = cast.input_value(0)
-        one = ops.constant(np.eye(numbers.get_shape()[-1], dtype=np.float32))
-        cast.input(0).replace_source_output(ops.matmul(ops.convert(numbers, "f32"), one, False, False).output(0))
+        short = ops.reshape(ops.convert(numbers, "f32"), np.array([-1, SHORT]), False)
+        product = ops.matmul(short, ops.constant(np.eye(SHORT, dtype=np.float32)), False, False)
+        whole = ops.reshape(product, np.array(numbers.get_shape()), False)
+        cast.input(0).replace_source_output(whole.output(0))
