@@ -41,7 +41,8 @@ def load_model(path: Path) -> Time2General:
     if missing or extra:
         raise ModelError(
             f"weights {path}: do not belong to a {config.name} network: "
-            f"{len(missing)} tensor(s) missing {missing[:3]}, {len(extra)} unknown {extra[:3]}"
+            f"{len(missing)} tensor(s) missing {missing[:3]}, {len(extra)} unknown {extra[:3]}; "
+            "weights of another release can start a training (init), which gives weights of this one"
         )
     if labels != config.labels:
         # Before the shapes, which would name a tensor alone, or with as many classes nothing.

@@ -13,7 +13,7 @@ WINDOW = 4, 8
 """Rows and columns of the windows whose tokens share their keys, in tokens. A road moves sideways more than up."""
 HALO = 1, 2
 """Tokens by which the keys reach beyond the window on every side: the motion from frame to frame that can be followed.
-Twice as much costs a third more time in every decode and brings a tenth of a point."""
+With twice as much the attention took 3.6 ms instead of 2.6, for less than a tenth of a point of mIoU at 15 Hz."""
 REACH = WINDOW[0] + 2 * HALO[0], WINDOW[1] + 2 * HALO[1]
 """Rows and columns of the tokens that a window sees."""
 

@@ -1,6 +1,7 @@
 """The network as two pure functions: shapes, what the decoder may and may not depend on, and `resolve`."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,6 +109,19 @@ def test_frame_by_frame_equals_the_whole_clip(
         forgetful.config = replace(forgetful.config, pixel_write_back=False)
         with torch.inference_mode():
             assert (forgetful(clip, TIMES_S, reference).scores - whole).abs().mean() > 0.01
+
+
+def test_a_class_s_bias_is_in_its_scores(random_model: Path) -> None:
+    network = load_model(random_model)
+    image = torch.rand(1, 3, *network.config.input_size, generator=torch.Generator().manual_seed(2)) * 255
+    with torch.inference_mode():
+        frame = network.encode(image)
+        alone = frame, {name: of[:, None] for name, of in frame.items()}, torch.zeros(1, 1), torch.ones(1, 1)
+        before = network.decode(*alone).scores
+        network.class_bias[5] += 3.0
+        after = network.decode(*alone).scores
+    torch.testing.assert_close(after[:, 5] - before[:, 5], torch.full_like(before[:, 5], 3.0), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(after[:, 6:], before[:, 6:])
 
 
 def test_only_time_differences_matter(network: Time2General, clip: Tensor) -> None:
