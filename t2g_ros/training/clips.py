@@ -7,7 +7,7 @@ strides are drawn at random (Time2General), in seconds, so that the network meet
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import cv2
@@ -15,10 +15,8 @@ import numpy as np
 
 from t2g_ros.labels import CITYSCAPES19, LabelSpace
 from t2g_ros.training.clip import RawClip
-from t2g_ros.training.copy_paste import paste
-from t2g_ros.training.drives import Drive, Footage
+from t2g_ros.training.drives import Drive, Footage, labelled_frames
 from t2g_ros.training.rare_classes import RareClassSampler
-from t2g_ros.training.rendered_movers import RenderedMovers
 
 VIDEO_STRIDES = (1, 2, 3, 4, 5)
 """Frame strides of clips of a video (Time2General)."""
@@ -40,9 +38,13 @@ class ClipSource(Protocol):
         """What the clips are cut from, so that a run is never resumed on other data."""
 
 
-def labelled_frames(drives: list[Drive]) -> list[tuple[Drive, int]]:
-    """Every labelled frame, as (drive, index)."""
-    return [(drive, int(index)) for drive in drives for index in np.flatnonzero(drive.labelled)]
+class Paster(Protocol):
+    """Puts something into a labelled still."""
+
+    def paste(
+        self, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, int | None]:
+        """Return image and labels with it, and the class that the crop should show, if any."""
 
 
 class _Anchors:
@@ -110,8 +112,7 @@ class StillClips:
         footage: the stills, or video whose labelled frames are taken as such.
         strides: to draw from, in units of 1/30 s.
         rare: as of `VideoClips`.
-        paste: probability that a rare class of another image is pasted in; needs `rare`.
-        movers: what moves in rendered drives, if it is pasted in, and the probability of that.
+        pasted: what is pasted in, each with its probability; the last of them says what a crop should show.
     """
 
     def __init__(
@@ -119,27 +120,22 @@ class StillClips:
         footage: Footage,
         strides: tuple[int, ...] = STRIDES,
         rare: RareClassSampler | None = None,
-        paste: float = 0.0,
-        movers: tuple[RenderedMovers, float] | None = None,
+        pasted: Sequence[tuple[Paster, float]] = (),
     ) -> None:
         self.space = footage.space
         self.fingerprint = footage.fingerprint
         self.strides = strides
         self.anchors = _Anchors(footage, rare)
-        self.paste = paste
-        self.movers = movers
+        self.pasted = pasted
 
     def clip(self, rng: np.random.Generator, frames: int) -> RawClip:
         """The same image `frames` times, a random stride apart."""
         drive, index, wanted = self.anchors.draw(rng)
         image, labels = drive.load(index)
-        if self.paste and rng.random() < self.paste:
-            other, there, wanted = self.anchors.draw(rng)
-            assert wanted is not None, "pasting needs rare-class sampling"
-            image, labels = paste(image, labels, *other.load(there), wanted, rng)
-        if self.movers is not None and rng.random() < self.movers[1]:
-            image, labels, shown = self.movers[0].paste(image, labels, rng)
-            wanted = wanted if shown is None else shown
+        for paster, chance in self.pasted:
+            if rng.random() < chance:
+                image, labels, shown = paster.paste(image, labels, rng)
+                wanted = wanted if shown is None else shown
         times = np.arange(frames) * rng.choice(self.strides) / BASE_FPS
         return RawClip([image] * frames, [labels] * frames, times, self.space, True, wanted_class=wanted)
 

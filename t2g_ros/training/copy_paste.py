@@ -5,21 +5,60 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-SCALES = (0.7, 1.6)
-"""Range of the size that what is pasted has, relative to where it comes from."""
+from t2g_ros.labels import IGNORE, LabelSpace
+from t2g_ros.training.augment import warp
+from t2g_ros.training.drives import Drive, labelled_frames
+from t2g_ros.training.rare_classes import RareClassSampler
+
+SCALES = (0.35, 1.6)
+"""Range of the size that what is pasted has, relative to where it comes from; what is rare is mostly far away, too."""
 SHIFT = 0.4
 """Largest shift to either side, in image widths."""
+RIDDEN = ("rider", "motorcycle", "bicycle")
+"""Pasted together: what makes a person a rider is what there is below."""
+
+
+class Donors:
+    """Images out of which rare classes are cut.
+
+    Args:
+        drives: of the images; their labelled frames are taken.
+        labels: label space of the drives.
+        rare: draws a frame and the class to cut out of it.
+        table: (256,) uint8, from the ids of the drives to those of the images that are pasted into.
+    """
+
+    def __init__(self, drives: list[Drive], labels: LabelSpace, rare: RareClassSampler, table: np.ndarray) -> None:
+        self.frames = labelled_frames(drives)
+        self.rare = rare
+        self.table = table
+        ridden = [labels.id_of(name) for name in RIDDEN if name in labels.names]
+        self.together = {wanted: ridden if wanted in ridden else [wanted] for wanted in range(len(labels))}
+
+    def paste(
+        self, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, int]:
+        """Put a rare class of another image into one.
+
+        Args:
+            image: (H, W, 3) uint8; as its labels, it is left as it is.
+            labels: (H, W) uint8.
+            rng: draws what and how.
+
+        Returns:
+            Image and labels with it, and the class.
+        """
+        position, wanted = self.rare.draw(rng)
+        drive, index = self.frames[position]
+        donor, ids = drive.load(index)
+        cut = np.where(np.isin(ids, self.together[wanted]), cv2.LUT(ids, self.table), np.uint8(IGNORE))
+        return *paste(image, labels, donor, cut, rng), int(self.table[wanted])
 
 
 def paste(
-    image: np.ndarray,
-    labels: np.ndarray,
-    donor: np.ndarray,
-    donor_labels: np.ndarray,
-    wanted: int,
-    rng: np.random.Generator,
+    image: np.ndarray, labels: np.ndarray, donor: np.ndarray, cut: np.ndarray, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Put all that one class covers in a donor into an image, mirrored, shifted and scaled at random.
+    """Put what is cut out of a donor into an image, mirrored, shifted and scaled at random.
 
     The scale is about the middle row, where the horizon of a driving camera lies: so what stands on the road still
     does, nearer or farther away.
@@ -28,20 +67,21 @@ def paste(
         image: (H, W, 3) uint8; as its labels, it is left as it is.
         labels: (H, W) uint8.
         donor: (h, w, 3) uint8.
-        donor_labels: (h, w) uint8.
-        wanted: the class.
+        cut: (h, w) uint8, labels of what is pasted, 255 elsewhere.
         rng: draws how.
 
     Returns:
         Image and labels with it.
     """
-    (h, w), (height, width) = donor_labels.shape, labels.shape
+    (h, w), (height, width) = cut.shape, labels.shape
     scale = np.exp(rng.uniform(*np.log(SCALES)))
-    sx, sy = scale * width / w * rng.choice((-1, 1)), scale * height / h
+    sy = scale * height / h
+    sx = sy * rng.choice((-1, 1))  # whatever the shapes of the two images, pixels of cameras are square
     middle = width * (0.5 + rng.uniform(-SHIFT, SHIFT))
-    matrix = np.array([[sx, 0, middle - sx * w / 2], [0, sy, height / 2 - sy * h / 2]])
-    there = cv2.warpAffine((donor_labels == wanted).astype(np.float32), matrix, (width, height))[..., None]
-    moved = cv2.warpAffine(donor, matrix, (width, height), borderMode=cv2.BORDER_REFLECT_101)
+    matrix = np.array([[sx, 0, middle - sx * w / 2], [0, sy, height / 2 - sy * h / 2], [0, 0, 1]])
+    share = warp((cut != IGNORE).astype(np.float32), matrix, (width, height), cv2.BORDER_CONSTANT)[..., None]
+    moved = warp(donor, matrix, (width, height))
+    ids = cv2.warpAffine(cut, matrix[:2], (width, height), flags=cv2.INTER_NEAREST, borderValue=IGNORE)
     # Mixed where the edge runs through a pixel: a hard one would give away what was pasted.
-    mixed = np.rint(image + there * (moved.astype(np.float32) - image)).astype(np.uint8)
-    return mixed, np.where(there[..., 0] > 0.5, np.uint8(wanted), labels)
+    mixed = np.rint(image + share * (moved.astype(np.float32) - image)).astype(np.uint8)
+    return mixed, np.where(ids == IGNORE, labels, ids)

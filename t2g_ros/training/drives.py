@@ -122,6 +122,11 @@ def listing_hash(sources: list[DatasetSource]) -> str:
     return digest.hexdigest()
 
 
+def labelled_frames(drives: list[Drive]) -> list[tuple[Drive, int]]:
+    """Every labelled frame, as (drive, index)."""
+    return [(drive, int(index)) for drive in drives for index in np.flatnonzero(drive.labelled)]
+
+
 class FolderDrive:
     """A run of images that are held in memory."""
 

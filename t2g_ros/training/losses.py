@@ -53,8 +53,9 @@ def dice_loss(log_p: Tensor, labels: Tensor) -> Tensor:
 
 
 def presence_loss(class_logits: Tensor, labels: Tensor, groups: Tensor) -> Tensor:
-    """Binary cross-entropy of "this class is in the clip", for coarse classes that are one fine class.
+    """Binary cross-entropy of "this class is in the clip": a coarse one if any of the fine classes is that it covers.
 
+    Taken as independent, none of them is there with probability exp(-sum of softplus).
     0 where no pixel is labelled: nothing is known to be absent then.
 
     Args:
@@ -62,10 +63,10 @@ def presence_loss(class_logits: Tensor, labels: Tensor, groups: Tensor) -> Tenso
         labels: (B, T, h, w), 255 = ignored.
         groups: (C, K) 0/1.
     """
-    single = groups.sum(dim=1) == 1
     seen = labels.new_zeros(len(labels), IGNORE + 1).scatter_(1, labels.flatten(1), 1)
-    present = seen[:, : groups.shape[0]]
-    logits = class_logits @ groups.T
-    loss = F.binary_cross_entropy_with_logits(logits[:, single], present[:, single].to(logits.dtype), reduction="none")
+    present = seen[:, : groups.shape[0]].bool()
+    none = F.softplus(class_logits) @ groups.T  # -log of the probability that none is there
+    smallest = torch.finfo(none.dtype).tiny
+    loss = torch.where(present, -(-torch.expm1(-none.clamp_min(smallest))).log(), none)
     known = seen[:, :IGNORE].any(dim=1)
     return (loss.mean(dim=1) * known).sum() / known.sum().clamp_min(1)

@@ -52,12 +52,27 @@ def test_dice_loss_counts_only_classes_that_are_there() -> None:
     assert dice_loss(p, torch.tensor([[[0]]])).item() == pytest.approx(1 - (2 * 0.5 + 1) / (0.5 + 1 + 1), rel=1e-5)
 
 
-def test_presence_supervises_single_classes_only() -> None:
+def softplus(x: float) -> float:
+    return math.log(1 + math.exp(x))
+
+
+def test_a_coarse_class_is_there_if_one_of_its_fine_ones_is() -> None:
     groups = torch.tensor([[1.0, 0, 0], [0, 1, 1]])  # the second coarse class is two fine ones
-    labels = torch.zeros(1, 1, 1, 1, dtype=torch.long)
-    logits = torch.tensor([[0.7, 100.0, -100.0]])
-    expected = math.log(1 + math.exp(-0.7))
-    assert presence_loss(logits, labels, groups).item() == pytest.approx(expected, rel=1e-5)
+    logits = torch.tensor([[0.7, 0.2, -3.0]])
+    first, second = torch.zeros(1, 1, 1, 1, dtype=torch.long), torch.ones(1, 1, 1, 1, dtype=torch.long)
+    neither = softplus(0.2) + softplus(-3.0)
+    assert presence_loss(logits, first, groups).item() == pytest.approx((softplus(-0.7) + neither) / 2, rel=1e-5)
+    either = -math.log(1 - math.exp(-neither))
+    assert presence_loss(logits, second, groups).item() == pytest.approx((softplus(0.7) + either) / 2, rel=1e-5)
+
+
+def test_presence_can_be_learnt_however_sure_the_network_is() -> None:
+    logits = torch.full((2, 2), -40.0).requires_grad_()
+    labels = torch.tensor([0, 1]).view(2, 1, 1, 1)
+    loss = presence_loss(logits, labels, torch.eye(2))
+    loss.backward()
+    assert loss.item() == pytest.approx(20.0, rel=1e-5)
+    torch.testing.assert_close(logits.grad, torch.tensor([[-0.25, 0], [0, -0.25]]))
 
 
 GROUPS = torch.tensor([[1.0, 0, 0, 0], [0, 1, 1, 0]], dtype=torch.float64)  # the last fine class is unknown to it
@@ -99,7 +114,7 @@ def test_nothing_is_absent_from_a_clip_without_labels() -> None:
     labels = torch.tensor([255, 0]).view(2, 1, 1, 1)
     groups = torch.tensor([[1.0, 0, 0], [0, 1, 1]])
     assert presence_loss(logits[:1], labels[:1], groups).item() == 0
-    expected = math.log(1 + math.exp(-1.0))
+    expected = (softplus(-1.0) + 2 * softplus(0.0)) / 2
     assert presence_loss(logits, labels, groups).item() == pytest.approx(expected, rel=1e-5)
 
 
