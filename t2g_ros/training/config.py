@@ -59,7 +59,10 @@ class DonorConfig(DataConfig):
     """Labelled images of which some classes are pasted into a source's."""
 
     classes: tuple[str, ...]
-    """Of the donor's label space; each has to be one class of the source's."""
+    """Of the donor's label space; each has to be one class of the source's, or see `top_is`."""
+    top_is: str = ""
+    """The source's class that the upper halves of these are, for cyclists in one class with what they ride: the lower
+    halves are pasted without a label."""
     chance: float = 0.3
     """Probability of one paste from them."""
 

@@ -87,14 +87,15 @@ def _donors(donor: DonorConfig, others: Footage, into: LabelSpace, config: Train
     try:
         table = certain_table(others.space, into)
         wanted = [others.space.id_of(name) for name in donor.classes]
+        top = into.id_of(donor.top_is) if donor.top_is else None
     except ValueError as error:
         raise ConfigError(f"{where}: {error}") from None
     for name, label in zip(donor.classes, wanted, strict=True):
-        if table[label] == IGNORE:
+        if table[label] == IGNORE and top is None:
             raise ConfigError(f"{where}: classes has '{name}', expected what is one class of {into.name}")
     counts = count_classes(labelled_frames(others.drives), len(others.space), config.workers)
     counts[:, np.setdiff1d(np.arange(len(others.space)), wanted)] = 0
-    return Donors(others.drives, others.space, RareClassSampler(counts, config.rare_class_temperature), table)
+    return Donors(others.drives, others.space, RareClassSampler(counts, config.rare_class_temperature), table, top)
 
 
 def _rare_classes(source: SourceConfig, config: TrainConfig, footage: Footage, cache: Path | None) -> RareClassSampler:

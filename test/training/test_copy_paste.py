@@ -17,15 +17,17 @@ ROAD, CAR = CAMVID11.id_of("road"), CAMVID11.id_of("car")
 
 def test_what_is_cut_out_is_pasted_with_its_labels() -> None:
     image, labels = np.full((60, 120, 3), 10, np.uint8), np.full((60, 120), ROAD, np.uint8)
-    donor, cut = np.full((120, 160, 3), 100, np.uint8), np.full((120, 160), IGNORE, np.uint8)  # twice as high
-    donor[64:80, 72:96], cut[64:80, 72:96] = 200, CAR
+    donor, donor_labels = np.full((120, 160, 3), 100, np.uint8), np.zeros((120, 160), np.uint8)  # twice as high
+    donor[64:80, 72:96], donor_labels[64:80, 72:96] = 200, CAR
     kept = image.copy(), labels.copy()
-    sizes, places = [], []
+    sizes, places, seen = [], [], []
     for seed in range(20):
-        found, found_labels = paste(image, labels, donor, cut, np.random.default_rng(seed))
+        found, found_labels = paste(
+            image, labels, donor, donor_labels == CAR, donor_labels, np.random.default_rng(seed)
+        )
         assert set(np.unique(found_labels)) == {ROAD, CAR}
         car = found_labels == CAR
-        assert found[car].mean() > 120  # soft at its edges
+        seen.append(found[car].mean())
         around = cv2.dilate(car.astype(np.uint8), np.ones((5, 5))) == 1
         assert (found[~around] == 10).all()  # nothing else of the donor
         rows, columns = car.any(axis=1).sum(), car.any(axis=0).sum()
@@ -33,7 +35,8 @@ def test_what_is_cut_out_is_pasted_with_its_labels() -> None:
         sizes.append(rows)
         places.append(np.argwhere(car).mean(axis=0))
         assert places[-1][0] > 30  # below the horizon, where it was
-    assert 8 * 0.3 < min(sizes) < 5 < 9 < max(sizes) < 8 * 1.7
+    assert 20 < min(seen) < 50 < 100 < max(seen)  # the donor's exposure to the image's, a tenth of it
+    assert 8 * 0.4 < min(sizes) < 5 < 9 < max(sizes) < 8 * 1.7
     assert np.ptp([x for _, x in places]) > 40
     np.testing.assert_array_equal(image, kept[0])
     np.testing.assert_array_equal(labels, kept[1])
@@ -58,6 +61,27 @@ def test_a_rider_comes_with_what_is_ridden(wanted: str, expected: set[str]) -> N
     _, found, shown = one_frame(CITYSCAPES19, *names, wanted).paste(image, labels, np.random.default_rng(1))
     assert {CITYSCAPES19.names[i] for i in np.unique(found) if i != IGNORE} == expected
     assert CITYSCAPES19.names[shown] == wanted
+
+
+def test_the_upper_half_of_a_cyclist_is_the_rider() -> None:
+    bicyclist, rider = CAMVID11.id_of("bicyclist"), CITYSCAPES19.id_of("rider")
+    ids = np.full((120, 160), CAMVID11.id_of("road"), np.uint8)
+    ids[60:100, 40:60] = bicyclist
+    ids[70:90, 100:140] = bicyclist  # wider than high: motorcycles beside each other
+    donor = np.full((120, 160, 3), 200, np.uint8)
+    drive = SimpleNamespace(labelled=np.ones(1, bool), load=lambda _: (donor, ids))
+    rare = RareClassSampler(np.eye(11, dtype=np.int64)[[bicyclist]] * 99, 0.05)
+    donors = Donors([drive], CAMVID11, rare, certain_table(CAMVID11, CITYSCAPES19), rider)
+    for seed in range(8):
+        image, labels = np.full((120, 300, 3), 20, np.uint8), np.zeros((120, 300), np.uint8)
+        mixed, found, shown = donors.paste(image, labels, np.random.default_rng(seed))
+        assert shown == rider
+        rows = [np.flatnonzero((found == label).any(axis=1)) for label in (rider, IGNORE)]
+        assert rows[0].max() + 1 == rows[1].min()
+        assert len(rows[0]) == pytest.approx(len(rows[1]), abs=1)
+        assert mixed[found == IGNORE].mean() > 0.9 * mixed[found == rider].mean() > 18  # what is ridden is pasted, too
+        columns = (found != 0).any(axis=0).sum()
+        assert columns <= len(rows[0]) + 2  # 20 wide, as half of it is high: nothing else is pasted
 
 
 def test_donors_of_another_label_space_give_what_is_certain() -> None:
