@@ -17,7 +17,6 @@ from t2g_ros.labels import (
     SPACES,
     LabelSpace,
     camvid32_from_colors,
-    certain_table,
     common_space,
     group_matrix,
     remap_table,
@@ -123,26 +122,6 @@ def test_coarse_to_fine_is_refused_by_name() -> None:
         remap_table(CAMVID11, CITYSCAPES19)
     with pytest.raises(ValueError, match=r"'dgvss15' to 'camvid32'"):
         group_matrix(DGVSS15, CAMVID32)
-
-
-def test_what_a_coarse_label_certainly_is() -> None:
-    """CamVid-11's sign may be a light, its fence a wall, its car a bus and its bicyclist a motorcycle."""
-    found = certain_table(CAMVID11, CITYSCAPES19)
-    certain = {CAMVID11.names[i]: CITYSCAPES19.names[c] for i, c in enumerate(found[:11]) if c != IGNORE}
-    assert certain == {
-        "sky": "sky",
-        "building": "building",
-        "pole": "pole",
-        "road": "road",
-        "pavement": "sidewalk",
-        "tree": "vegetation",
-        "pedestrian": "person",
-    }
-    assert (found[11:] == IGNORE).all()
-    np.testing.assert_array_equal(certain_table(CITYSCAPES19, CAMVID11), remap_table(CITYSCAPES19, CAMVID11))
-    np.testing.assert_array_equal(certain_table(CAMVID11, CAMVID11)[:12], [*range(11), IGNORE])
-    with pytest.raises(ValueError, match="no mapping"):
-        certain_table(DGVSS15, CAMVID11)
 
 
 def test_unknown_space_lists_the_known_ones() -> None:

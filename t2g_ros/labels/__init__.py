@@ -1,6 +1,6 @@
 """Label spaces (names, ids, colours) and the only place that knows how one maps onto another."""
 
-from t2g_ros.labels.groups import GROUPS, certain_table, common_space, group_matrix, remap_table, supervision_matrix
+from t2g_ros.labels.groups import GROUPS, common_space, group_matrix, remap_table, supervision_matrix
 from t2g_ros.labels.raw_ids import RAW_IDS, RawIds, camvid32_from_colors
 from t2g_ros.labels.spaces import CAMVID11, CAMVID32, CITYSCAPES19, DGVSS15, IGNORE, SPACES, LabelSpace, space
 
@@ -16,7 +16,6 @@ __all__ = [
     "LabelSpace",
     "RawIds",
     "camvid32_from_colors",
-    "certain_table",
     "common_space",
     "group_matrix",
     "remap_table",

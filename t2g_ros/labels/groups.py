@@ -134,20 +134,6 @@ def remap_table(src: LabelSpace, dst: LabelSpace) -> NDArray[np.uint8]:
     return table
 
 
-def certain_table(src: LabelSpace, dst: LabelSpace) -> NDArray[np.uint8]:
-    """Return a (256,) uint8 table from ids of `src` to those of `dst`, coarser or finer; 255 where that is not certain.
-
-    Raises:
-        ValueError: neither maps onto the other.
-    """
-    if src.name == dst.name or (src.name, dst.name) in GROUPS:
-        return remap_table(src, dst)
-    covers = supervision_matrix(dst, src)
-    table = np.full(256, IGNORE, np.uint8)
-    table[: len(src)] = np.where(covers.sum(axis=1) == 1, covers.argmax(axis=1), IGNORE)
-    return table
-
-
 def common_space(spaces: Iterable[LabelSpace], asked: str | None = None) -> LabelSpace:
     """Return the finest label space onto which all of these map; of several the one with the most classes.
 

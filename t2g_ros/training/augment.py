@@ -61,7 +61,7 @@ def augment_clip(
         matrix = base
         if motion is not None:
             matrix = base @ motion.matrix(float(clip.times_s[index] - clip.times_s[0]), (height, width))
-        image = warp(clip.images[index], matrix, (w, h))
+        image = _warp(clip.images[index], matrix, (w, h))
         warped = cv2.warpAffine(
             clip.labels[index],
             matrix[:2],
@@ -80,10 +80,8 @@ def augment_clip(
     return TrainClip(np.stack(images), np.stack(labels), times, clip.space, seed=int(rng.integers(2**62)))
 
 
-def warp(
-    image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], border: int = cv2.BORDER_REFLECT_101
-) -> np.ndarray:
-    """Warp an image, (3, 3) from its pixels to those of the result, to (width, height), without aliasing."""
+def _warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Warp an image into a crop of (width, height); the border is mirrored."""
     scale = np.sqrt(np.square(matrix[:2, :2]).sum(axis=0).max())  # of the axis that is shrunk less
     if scale * SHRINK < 1:
         h, w = image.shape[:2]
@@ -91,7 +89,7 @@ def warp(
         fx, fy = image.shape[1] / w, image.shape[0] / h
         # From the shrunk image's pixel centres to those of the whole one.
         matrix = matrix @ np.array([[1 / fx, 0, 0.5 / fx - 0.5], [0, 1 / fy, 0.5 / fy - 0.5], [0, 0, 1]])
-    return cv2.warpAffine(image, matrix[:2], size, flags=cv2.INTER_LINEAR, borderMode=border)
+    return cv2.warpAffine(image, matrix[:2], size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def _crop_matrix(

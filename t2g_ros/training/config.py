@@ -55,19 +55,6 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DonorConfig(DataConfig):
-    """Labelled images of which some classes are pasted into a source's."""
-
-    classes: tuple[str, ...]
-    """Of the donor's label space; each has to be one class of the source's, or see `top_is`."""
-    top_is: str = ""
-    """The source's class that the upper halves of these are, for cyclists in one class with what they ride: the lower
-    halves are pasted without a label."""
-    chance: float = 0.3
-    """Probability of one paste from them."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class SourceConfig(DataConfig):
     """One source of clips."""
 
@@ -80,8 +67,6 @@ class SourceConfig(DataConfig):
     1, 2, 3, 5, 10, 15 of the others."""
     paste: float = 0.0
     """Of `stills`: probability that what a rare class covers in another image is pasted in."""
-    paste_from: tuple[DonorConfig, ...] = ()
-    """Of `stills`: other data of which classes are pasted in."""
     paste_rendered: float = 0.0
     """Of `stills`: probability that the large vehicles and cycles of a rendered drive are pasted in."""
     styles: tuple[str, ...] = ("day", "dusk", "night", "rain", "fog")
@@ -181,22 +166,16 @@ class TrainConfig:
             for key in ("paste", "paste_rendered"):
                 if not 0 <= getattr(source, key) <= 1:
                     raise ConfigError(f"sources[{index}]: {key} is {getattr(source, key)}, expected 0 to 1")
-            for place, donor in enumerate(source.paste_from):
-                if not 0 <= donor.chance <= 1:
-                    raise ConfigError(
-                        f"sources[{index}].paste_from[{place}]: chance is {donor.chance}, expected 0 to 1"
-                    )
             if source.paste_rendered and source.kind != "stills":
                 raise ConfigError(
                     f"sources[{index}]: paste_rendered is {source.paste_rendered}, expected 0: only stills are pasted "
                     "into"
                 )
-            for key, empty in (("paste", 0), ("paste_from", [])):
-                if getattr(source, key) and (source.kind != "stills" or not self.rare_class_temperature):
-                    raise ConfigError(
-                        f"sources[{index}]: {key} is {getattr(source, key)}, expected {empty}: only stills are pasted "
-                        "into, and which class is rare tells rare_class_temperature, which has to be above 0"
-                    )
+            if source.paste and (source.kind != "stills" or not self.rare_class_temperature):
+                raise ConfigError(
+                    f"sources[{index}]: paste is {source.paste}, expected 0: only stills are pasted into, and which "
+                    "class is rare tells rare_class_temperature, which has to be above 0"
+                )
 
 
 def load_train_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:

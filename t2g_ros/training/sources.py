@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from t2g_ros.labels import CITYSCAPES19, IGNORE, LabelSpace, certain_table, space
+from t2g_ros.labels import CITYSCAPES19, space
 from t2g_ros.training.clips import (
     STRIDES,
     VIDEO_STRIDES,
@@ -17,7 +14,7 @@ from t2g_ros.training.clips import (
     StillClips,
     VideoClips,
 )
-from t2g_ros.training.config import ConfigError, DonorConfig, SourceConfig, TrainConfig
+from t2g_ros.training.config import SourceConfig, TrainConfig
 from t2g_ros.training.copy_paste import Donors
 from t2g_ros.training.drives import Footage, labelled_frames, open_footage, supervision
 from t2g_ros.training.rare_classes import RareClassSampler, count_classes
@@ -49,53 +46,13 @@ def _open(source: SourceConfig, config: TrainConfig, base: Path, cache: Path | N
     rare = _rare_classes(source, config, footage, cache) if config.rare_class_temperature > 0 else None
     if source.kind == "video":
         return VideoClips(footage, source.strides or VIDEO_STRIDES, rare)
-    return _stills(source, config, base, cache, footage, rare)
-
-
-def _stills(
-    source: SourceConfig,
-    config: TrainConfig,
-    base: Path,
-    cache: Path | None,
-    footage: Footage,
-    rare: RareClassSampler | None,
-) -> StillClips:
-    """Stills, with what is pasted into them."""
     pasted: list[tuple[Paster, float]] = []
-    prints = [footage.fingerprint]
     if source.paste and rare is not None:
-        own = np.arange(256, dtype=np.uint8)
-        pasted.append((Donors(footage.drives, footage.space, rare, own), source.paste))
-    for donor in source.paste_from:
-        others = open_footage(donor, base, space(config.model.labels), video=False)
-        pasted.append((_donors(donor, others, footage.space, config, f"donor {base / donor.path}"), donor.chance))
-        prints.append(others.fingerprint)
+        pasted.append((Donors(footage.drives, footage.space, rare), source.paste))
     if source.paste_rendered:
         _, table = supervision(CITYSCAPES19, footage.space, f"rendered drives, pasted into {base / source.path}")
         pasted.append((RenderedMovers(source.seeds, table), source.paste_rendered))
-    footage = replace(footage, fingerprint=lambda: " ".join(found() for found in prints))
     return StillClips(footage, source.strides or STRIDES, rare, pasted)
-
-
-def _donors(donor: DonorConfig, others: Footage, into: LabelSpace, config: TrainConfig, where: str) -> Donors:
-    """The images of `others`, for the classes that are asked for.
-
-    Raises:
-        ConfigError: a class is unknown, or is not one class there.
-        InputError: no image shows them.
-    """
-    try:
-        table = certain_table(others.space, into)
-        wanted = [others.space.id_of(name) for name in donor.classes]
-        top = into.id_of(donor.top_is) if donor.top_is else None
-    except ValueError as error:
-        raise ConfigError(f"{where}: {error}") from None
-    for name, label in zip(donor.classes, wanted, strict=True):
-        if table[label] == IGNORE and top is None:
-            raise ConfigError(f"{where}: classes has '{name}', expected what is one class of {into.name}")
-    counts = count_classes(labelled_frames(others.drives), len(others.space), config.workers)
-    counts[:, np.setdiff1d(np.arange(len(others.space)), wanted)] = 0
-    return Donors(others.drives, others.space, RareClassSampler(counts, config.rare_class_temperature), table, top)
 
 
 def _rare_classes(source: SourceConfig, config: TrainConfig, footage: Footage, cache: Path | None) -> RareClassSampler:
