@@ -58,8 +58,7 @@ class _Anchors:
         """Return drive, index and, with rare-class sampling, the class that the frame was drawn for."""
         if self.rare is None:
             return *self.frames[rng.integers(len(self.frames))], None
-        position, wanted = self.rare.draw(rng)
-        return *self.frames[position], wanted
+        return self.rare.draw(rng)
 
 
 class VideoClips:
@@ -72,7 +71,7 @@ class VideoClips:
     Args:
         footage: the drives.
         strides: frame strides to draw from.
-        rare: rare-class sampling over the labelled frames of the footage, in their order.
+        rare: rare-class sampling over the labelled frames of the footage.
     """
 
     def __init__(

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from t2g_ros.labels import LabelSpace
-from t2g_ros.training.drives import Drive, labelled_frames
 from t2g_ros.training.rare_classes import RareClassSampler
 
 SCALES = (0.7, 1.6)
@@ -21,13 +20,11 @@ class Donors:
     """Images out of which rare classes are cut.
 
     Args:
-        drives: of the images; their labelled frames are taken.
-        labels: label space of the drives.
-        rare: draws a frame and the class to cut out of it.
+        labels: label space of the images.
+        rare: draws an image and the class to cut out of it.
     """
 
-    def __init__(self, drives: list[Drive], labels: LabelSpace, rare: RareClassSampler) -> None:
-        self.frames = labelled_frames(drives)
+    def __init__(self, labels: LabelSpace, rare: RareClassSampler) -> None:
         self.rare = rare
         ridden = [labels.id_of(name) for name in RIDDEN if name in labels.names]
         self.together = {wanted: ridden if wanted in ridden else [wanted] for wanted in range(len(labels))}
@@ -45,8 +42,7 @@ class Donors:
         Returns:
             Image and labels with it, and the class.
         """
-        position, wanted = self.rare.draw(rng)
-        drive, index = self.frames[position]
+        drive, index, wanted = self.rare.draw(rng)
         donor, ids = drive.load(index)
         cut = np.isin(ids, self.together[wanted])
         return *paste(image, labels, donor, ids, cut, rng), wanted

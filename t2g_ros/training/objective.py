@@ -63,8 +63,10 @@ class Objective(nn.Module):
             again = (decode_sets(*decoding) if self.whole_clips else decode_causally(*decoding, slice(-1, None)))[-1]
         parts: dict[str, list[Tensor]] = {}
         with torch.autocast(images.device.type, enabled=False):
+            # unbind: the gradient of one clip's index would be as large as that of all clips.
+            of_clips = [[DecodedClip(*of) for of in zip(*(f.unbind() for f in layer), strict=True)] for layer in layers]
             for i, name in enumerate(batch.spaces):
-                decoded = [DecodedClip(*(field[i] for field in layer)) for layer in layers]
+                decoded = [clips[i] for clips in of_clips]
                 labels, groups = batch.labels[i, first:].long(), self.get_buffer(f"groups_{name}")
                 log_p = coarse_log_probabilities(_raised(decoded[-1].scores), groups)
                 if self.matched:

@@ -60,6 +60,7 @@ class RareClassSampler:
     P(c) is proportional to exp((1 - f_c) / temperature), f_c being the class's share of all labelled pixels.
 
     Args:
+        frames: labelled frames, as (drive, index).
         counts: (frames, classes) of `count_classes`.
         temperature: the lower, the more the rarest class wins; DAFormer's is 0.01. Above 0.
 
@@ -67,9 +68,10 @@ class RareClassSampler:
         InputError: no frame shows a class.
     """
 
-    def __init__(self, counts: np.ndarray, temperature: float) -> None:
+    def __init__(self, frames: list[tuple[Drive, int]], counts: np.ndarray, temperature: float) -> None:
+        self.frames = frames
         self.shown = [np.flatnonzero(counts[:, c] >= LEAST_PIXELS) for c in range(counts.shape[1])]
-        present = np.array([len(frames) > 0 for frames in self.shown])
+        present = np.array([len(positions) > 0 for positions in self.shown])
         if not present.any():
             raise InputError(f"rare-class sampling: none of the {len(counts)} labelled frames shows a class")
         share = counts.sum(axis=0) / counts.sum()
@@ -78,7 +80,7 @@ class RareClassSampler:
         self.p = weights / weights.sum()
         """(classes,) probability of each class."""
 
-    def draw(self, rng: np.random.Generator) -> tuple[int, int]:
-        """Return the position of a frame, and the class that it was drawn for."""
+    def draw(self, rng: np.random.Generator) -> tuple[Drive, int, int]:
+        """Return drive and index of a frame, and the class that it was drawn for."""
         wanted = int(rng.choice(len(self.p), p=self.p))
-        return int(rng.choice(self.shown[wanted])), wanted
+        return *self.frames[rng.choice(self.shown[wanted])], wanted

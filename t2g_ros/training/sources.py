@@ -48,7 +48,7 @@ def _open(source: SourceConfig, config: TrainConfig, base: Path, cache: Path | N
         return VideoClips(footage, source.strides or VIDEO_STRIDES, rare)
     pasted: list[tuple[Paster, float]] = []
     if source.paste and rare is not None:
-        pasted.append((Donors(footage.drives, footage.space, rare), source.paste))
+        pasted.append((Donors(footage.space, rare), source.paste))
     if source.paste_rendered:
         _, table = supervision(CITYSCAPES19, footage.space, f"rendered drives, pasted into {base / source.path}")
         pasted.append((RenderedMovers(source.seeds, table), source.paste_rendered))
@@ -60,5 +60,6 @@ def _rare_classes(source: SourceConfig, config: TrainConfig, footage: Footage, c
     file = None
     if cache is not None and source.layout != "folder":
         file = cache / f"classes_{footage.fingerprint()[:16]}_{footage.space.name}.safetensors"
-    counts = count_classes(labelled_frames(footage.drives), len(footage.space), config.workers, file)
-    return RareClassSampler(counts, config.rare_class_temperature)
+    frames = labelled_frames(footage.drives)
+    counts = count_classes(frames, len(footage.space), config.workers, file)
+    return RareClassSampler(frames, counts, config.rare_class_temperature)

@@ -19,9 +19,8 @@ from t2g_ros.inference.clip_memory import CLIP_SPAN_S, ClipMemory
 from t2g_ros.inference.scaling import to_input
 from t2g_ros.labels import IGNORE, remap_table, space
 from t2g_ros.model.time2general import FrameFeatures, Time2General, resolve
-from t2g_ros.training.clips import labelled_frames
 from t2g_ros.training.config import ValidationConfig
-from t2g_ros.training.drives import Drive, open_footage
+from t2g_ros.training.drives import Drive, labelled_frames, open_footage
 from t2g_ros.types import NS_PER_S
 
 MAX_GAP_S = 2.0

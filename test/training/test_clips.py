@@ -125,9 +125,9 @@ def share_of_frame_5(source: VideoClips, draws: int = 300) -> float:
 def test_rare_class_sampling_favours_the_frames_that_show_them(drive: Path) -> None:
     data = footage(drive)
     data.drives[0].images[5].labels[50:66, 5:21] = CAMVID11.id_of("sign")  # type: ignore[attr-defined]
-    counts = count_classes([(data.drives[0], index) for index in range(8)], len(CAMVID11))
+    frames = [(data.drives[0], index) for index in range(8)]
     evenly = VideoClips(data)
-    rare = VideoClips(data, rare=RareClassSampler(counts, temperature=0.05))
+    rare = VideoClips(data, rare=RareClassSampler(frames, count_classes(frames, len(CAMVID11)), temperature=0.05))
     assert share_of_frame_5(evenly) == pytest.approx(1 / 8, abs=0.05)
     assert share_of_frame_5(rare) > 0.4
     clips = [rare.clip(np.random.default_rng(7), 3) for _ in range(2)]
@@ -135,9 +135,9 @@ def test_rare_class_sampling_favours_the_frames_that_show_them(drive: Path) -> N
     assert clips[0].wanted_class == clips[1].wanted_class
 
 
-def test_rare_class_probabilities_by_hand() -> None:
+def test_rare_class_probabilities_by_hand(drive: Path) -> None:
     counts = np.array([[90, 10, 0], [100, 0, 0]])
-    p = RareClassSampler(counts, temperature=0.5).p
+    p = RareClassSampler([(footage(drive).drives[0], index) for index in range(2)], counts, temperature=0.5).p
     common, rare = np.exp((1 - 190 / 200) / 0.5), np.exp((1 - 10 / 200) / 0.5)
     assert p == pytest.approx([common / (common + rare), rare / (common + rare), 0])
 

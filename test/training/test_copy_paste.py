@@ -40,10 +40,10 @@ def test_what_is_cut_out_is_pasted_with_its_labels() -> None:
 def one_frame(*names: str) -> Donors:
     """Donors of one image with a column of every class, drawn for the last of them."""
     ids = np.repeat([CITYSCAPES19.id_of(name) for name in names], 8).astype(np.uint8)[None].repeat(24, axis=0)
-    drive = SimpleNamespace(labelled=np.ones(1, bool), load=lambda _: (np.full((*ids.shape, 3), 200, np.uint8), ids))
+    drive = SimpleNamespace(load=lambda _: (np.full((*ids.shape, 3), 200, np.uint8), ids))
     counts = np.zeros((1, len(CITYSCAPES19)), np.int64)
     counts[0, ids[0, -1]] = 99
-    return Donors([drive], CITYSCAPES19, RareClassSampler(counts, 0.05))
+    return Donors(CITYSCAPES19, RareClassSampler([(drive, 0)], counts, 0.05))
 
 
 @pytest.mark.parametrize(
