@@ -145,7 +145,8 @@ class TrainConfig:
     device: str = "auto"
     """`cpu`, `cuda`, or `auto`: a GPU where there is one. Under torchrun every process takes one."""
     threads: int = 0
-    """CPU threads of torch, of each process; 0 takes them all."""
+    """CPU threads of torch, of each process; 0 takes as many as OMP_NUM_THREADS says, by default one per core that
+    `workers` leave."""
     workers: int = 1
     """Processes, beside each that trains, that prepare clips."""
     precision: str = "auto"

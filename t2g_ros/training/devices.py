@@ -8,6 +8,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
 
+from t2g_ros.cores import cores
 from t2g_ros.training.config import ConfigError, TrainConfig
 
 BF16_CPUS = ("amx_bf16", "avx512_bf16")
@@ -15,13 +16,14 @@ BF16_CPUS = ("amx_bf16", "avx512_bf16")
 
 
 def start_fabric(config: TrainConfig) -> Fabric:
-    """Set up device, precision and, under torchrun, the group of processes (DDP over NCCL or gloo).
+    """Set up threads, device, precision and, under torchrun, the group of processes (DDP over NCCL or gloo).
 
     Raises:
         ConfigError: a GPU is asked for and there is none.
     """
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device is cuda, but torch finds no GPU; use auto or cpu")
+    _set_threads(config)
     cuda = config.device != "cpu" and torch.cuda.is_available()
     local = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     processes = int(os.environ.get("WORLD_SIZE", 1))
@@ -38,6 +40,14 @@ def start_fabric(config: TrainConfig) -> Fabric:
     if cuda:
         torch.backends.cudnn.benchmark = True  # shapes never change
     return fabric
+
+
+def _set_threads(config: TrainConfig) -> None:
+    """Leave the workers their cores: threads that wait for one which has none spin, and a step took twice as long."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    elif "OMP_NUM_THREADS" not in os.environ:  # torchrun sets it, too
+        torch.set_num_threads(max(cores() - config.workers, 1))
 
 
 def _wants_bf16(precision: str, cuda: bool) -> bool:

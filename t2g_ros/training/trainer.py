@@ -71,8 +71,6 @@ def train(config: TrainConfig, base: Path, out: Path) -> Path:
         TrainingError: the loss is not finite, or the disk is full; the last checkpoint is untouched.
     """
     config = replace(config, model=complete_config(config.model, base))
-    if config.threads:
-        torch.set_num_threads(config.threads)
     fabric = start_fabric(config)
     try:
         out.mkdir(parents=True, exist_ok=True)
