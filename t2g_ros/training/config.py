@@ -65,6 +65,8 @@ class SourceConfig(DataConfig):
     strides: tuple[int, ...] = ()
     """Strides to draw from: frames of a video, 1/30 s of the others. Empty: 1 to 5 of a video, as Time2General;
     1, 2, 3, 5, 10, 15 of the others."""
+    mix: float = 0.0
+    """Of `stills`: probability that one side of the image is that of another."""
     paste: float = 0.0
     """Of `stills`: probability that what a rare class covers in another image is pasted in."""
     paste_rendered: float = 0.0
@@ -164,14 +166,14 @@ class TrainConfig:
         for index, source in enumerate(self.sources):
             if source.kind not in KINDS:
                 raise ConfigError(f"sources[{index}]: kind is '{source.kind}', expected one of {', '.join(KINDS)}")
-            for key in ("paste", "paste_rendered"):
+            for key in ("mix", "paste", "paste_rendered"):
                 if not 0 <= getattr(source, key) <= 1:
                     raise ConfigError(f"sources[{index}]: {key} is {getattr(source, key)}, expected 0 to 1")
-            if source.paste_rendered and source.kind != "stills":
-                raise ConfigError(
-                    f"sources[{index}]: paste_rendered is {source.paste_rendered}, expected 0: only stills are pasted "
-                    "into"
-                )
+            for key in ("mix", "paste_rendered"):
+                if getattr(source, key) and source.kind != "stills":
+                    raise ConfigError(
+                        f"sources[{index}]: {key} is {getattr(source, key)}, expected 0: only stills are pasted into"
+                    )
             if source.paste and (source.kind != "stills" or not self.rare_class_temperature):
                 raise ConfigError(
                     f"sources[{index}]: paste is {source.paste}, expected 0: only stills are pasted into, and which "

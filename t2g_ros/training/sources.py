@@ -19,6 +19,7 @@ from t2g_ros.training.copy_paste import Donors
 from t2g_ros.training.drives import Footage, labelled_frames, open_footage, supervision
 from t2g_ros.training.rare_classes import RareClassSampler, count_classes
 from t2g_ros.training.rendered_movers import RenderedMovers
+from t2g_ros.training.side_mix import SideMix
 from t2g_ros.training.synthetic import render_clip
 
 
@@ -47,6 +48,8 @@ def _open(source: SourceConfig, config: TrainConfig, base: Path, cache: Path | N
     if source.kind == "video":
         return VideoClips(footage, source.strides or VIDEO_STRIDES, rare)
     pasted: list[tuple[Paster, float]] = []
+    if source.mix:
+        pasted.append((SideMix(labelled_frames(footage.drives)), source.mix))
     if source.paste and rare is not None:
         pasted.append((Donors(footage.space, rare), source.paste))
     if source.paste_rendered:

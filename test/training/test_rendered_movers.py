@@ -97,7 +97,7 @@ def test_only_stills_are_pasted_into(config_file: Path) -> None:
         load_train_config(config_file, ["sources.0.paste_rendered=0.5"])
 
 
-@pytest.mark.parametrize("key", ["paste", "paste_rendered"])
+@pytest.mark.parametrize("key", ["mix", "paste", "paste_rendered"])
 def test_a_chance_is_refused_above_1(config_file: Path, key: str) -> None:
     stills = "sources=[{kind: stills, weight: 1, path: drive, labels: camvid11}]"
     with pytest.raises(ConfigError, match=rf"sources\[0\]: {key} is 1.5, expected 0 to 1"):
