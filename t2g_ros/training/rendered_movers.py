@@ -12,7 +12,7 @@ import numpy as np
 
 from t2g_ros.labels import CITYSCAPES19, IGNORE
 from t2g_ros.training.synthetic import Drive
-from t2g_ros.training.synthetic.parade import Parade
+from t2g_ros.training.synthetic.parade import AHEAD_M, Parade
 
 CLASSES = [CITYSCAPES19.id_of(name) for name in ("rider", "truck", "bus", "train", "motorcycle", "bicycle")]
 STYLES = ("day", "day", "dusk", "rain")
@@ -84,7 +84,8 @@ class RenderedMovers:
 
     def _rendered(self, size: tuple[int, int], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, float]:
         """Image and labels of an instant, and the row of its horizon."""
-        drive = Drive(int(rng.integers(*self.seeds)), str(rng.choice(STYLES)), size)
+        seed, style = int(rng.integers(*self.seeds)), str(rng.choice(STYLES))
+        drive = Drive(seed, style, size, seen_m=AHEAD_M)  # hardly anything farther away hides what is pasted
         drive.traffic = Parade(rng, drive.ego)
         time_s = rng.uniform(0, LATEST_S)
         return *drive.render(time_s), drive.ego.view(time_s, size).horizon_px

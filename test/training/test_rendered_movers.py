@@ -9,6 +9,9 @@ from t2g_ros.training.batches import Batches
 from t2g_ros.training.config import ConfigError, load_train_config
 from t2g_ros.training.rendered_movers import CLASSES, RenderedMovers
 from t2g_ros.training.sources import open_sources
+from t2g_ros.training.synthetic import Drive
+from t2g_ros.training.synthetic.drive import SEEN_M
+from t2g_ros.training.synthetic.parade import AHEAD_M, Parade
 
 SEEDS = (1000, 1040)
 ROAD = CITYSCAPES19.id_of("road")
@@ -65,6 +68,19 @@ def test_movers_stand_on_the_road_below_the_horizon() -> None:
     lowest = [np.argwhere(labels != ROAD)[:, 0].max() for _, labels, _ in pasted() if (labels != ROAD).any()]
     assert min(lowest) >= 47
     assert max(lowest) > 60
+
+
+def test_what_is_pasted_does_not_need_the_far_end_of_the_street() -> None:
+    shares = []
+    for seed in range(1000, 1006):
+        whole, near = (Drive(seed, "day", (128, 400), seen_m=metres) for metres in (SEEN_M, AHEAD_M))
+        for drive in (whole, near):
+            drive.traffic = Parade(np.random.default_rng(seed), drive.ego)
+        (_, labels), (_, nearer) = whole.render(3.0), near.render(3.0)
+        movers = np.isin(labels, CLASSES) | np.isin(nearer, CLASSES)
+        shares.append((labels != nearer)[movers].mean())
+        assert (labels != nearer)[~movers].any()  # that end is not built
+    assert max(shares) < 0.02
 
 
 def test_a_coarser_label_space_takes_what_it_knows_and_ignores_the_rest() -> None:

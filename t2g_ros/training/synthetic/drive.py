@@ -36,13 +36,14 @@ class Drive:
         seed: number of the drive, 0 or more.
         style: one of STYLES.
         size: (h, w) of image and labels.
+        seen_m: how far the street is built; most of the time goes into that.
 
     Raises:
         ValueError: there is no such style.
     """
 
-    def __init__(self, seed: int, style: str, size: tuple[int, int] = (256, 480)) -> None:
-        self.seed, self.size = seed, size
+    def __init__(self, seed: int, style: str, size: tuple[int, int] = (256, 480), seen_m: float = SEEN_M) -> None:
+        self.seed, self.size, self.seen_m = seed, size, seen_m
         self.style = draw_style(style, seed)
         rng = np.random.default_rng((seed, 1))
         self.street = Street.draw(rng, has_trams(seed))
@@ -57,7 +58,7 @@ class Drive:
         """Return the (h, w, 3) RGB image and the (h, w) Cityscapes-19 ids at `t_s` seconds."""
         view = self.ego.view(t_s, self.size)
         first = int((view.position[2] - BEHIND_M) // self.street.block_m)
-        last = int((view.position[2] + SEEN_M) // self.street.block_m)
+        last = int((view.position[2] + self.seen_m) // self.street.block_m)
         blocks = [self._block(i) for i in range(first, last + 1)]
         far = self._distance.copy()
         far["points"][..., 2] += np.float32(view.position[2])
