@@ -34,6 +34,7 @@ from rclpy.context import Context
 
 from t2g_ros.commands.demo import PROFILES
 from t2g_ros.demo.process import Process
+from t2g_ros.ros.segment_node import SWITCH_S
 from t2g_ros.share import share_dir
 
 NAMESPACE, NODE_NAME = "/t2g_benchmark/camera", "segmentation"
@@ -231,7 +232,7 @@ def main(arguments_: Sequence[str] | None = None) -> None:
     if not any(name in os.environ for name in PROFILES):
         os.environ.update(dict.fromkeys(PROFILES, str(share_dir() / "config" / "fastdds.xml")))
     # The receiver's thread must not wait for the camera's; as in the node.
-    sys.setswitchinterval(0.0005)
+    sys.setswitchinterval(SWITCH_S)
     results = measured(args)
     print(as_table(results["by_rate"], COLUMNS))
     print()
