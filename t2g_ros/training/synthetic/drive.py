@@ -36,7 +36,7 @@ class Drive:
         seed: number of the drive, 0 or more.
         style: one of STYLES.
         size: (h, w) of image and labels.
-        seen_m: how far the street is built; most of the time goes into that.
+        seen_m: metres ahead of the camera that the street is built; most of the time goes into that.
 
     Raises:
         ValueError: there is no such style.
